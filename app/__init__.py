@@ -1,0 +1,40 @@
+"""The application: `create_app()` reads as a list."""
+
+from importlib import import_module
+
+from flask import Flask
+
+import app.models  # noqa: F401  # Mappers must be complete before the first query.
+from app import cli, extensions, log
+from app.config import Process, Settings, load_settings
+from app.crypto import KeyRing
+from app.db import db, guard_pool
+
+# Blueprints of the web process, one module a noun; each module has `blueprint`.
+VIEWS: tuple[str, ...] = ()
+# Shown in the development profile only.
+DEVELOPMENT_VIEWS: tuple[str, ...] = ()
+
+
+def create_app(process: Process = "web", settings: Settings | None = None) -> Flask:
+    """Make the application for one kind of process; SettingsError says what is missing or wrong."""
+    settings = settings or load_settings()
+    log.configure(settings, process)
+    flask_app = Flask(
+        "patchbay", root_path=str(extensions.ROOT), template_folder="templates", static_folder=None
+    )
+    flask_app.config.update(extensions.flask_config(settings, process))
+    flask_app.extensions["settings"] = settings
+    flask_app.extensions["keys"] = KeyRing(
+        settings.keys_dir, settings.token_key_file if process in ("worker", "owner") else None
+    )
+    db.init_app(flask_app)
+    with flask_app.app_context():
+        guard_pool(db.engine)
+    extensions.migrate.init_app(flask_app, db, directory=str(extensions.ROOT / "migrations"))
+    cli.register(flask_app)
+    if process == "web":
+        extensions.init_web(flask_app, settings)
+        for name in VIEWS + (DEVELOPMENT_VIEWS if settings.development else ()):
+            flask_app.register_blueprint(import_module(name).blueprint)
+    return flask_app

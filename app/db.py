@@ -1,0 +1,53 @@
+"""The SQLAlchemy object and how a database session knows its tenant."""
+
+from typing import Any
+
+from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.session import Session as FlaskSession
+from sqlalchemy import MetaData, event
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.orm import DeclarativeBase, Session, SessionTransaction
+
+from app import tenancy
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """What every model inherits."""
+
+    metadata = MetaData(naming_convention=NAMING)
+
+
+class TenantSession(FlaskSession):
+    """A session that binds tenant and user at the start of each transaction."""
+
+
+db = SQLAlchemy(
+    model_class=Base, session_options={"class_": TenantSession, "expire_on_commit": False}, disable_autonaming=True
+)
+
+
+@event.listens_for(TenantSession, "after_begin")
+def _bind(_session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
+    # An AUTOCOMMIT connection would drop the local setting after one statement, and with it the isolation.
+    if connection.get_isolation_level() == "AUTOCOMMIT":
+        raise RuntimeError("A tenant session cannot run in AUTOCOMMIT: the tenant would be unbound at once.")
+    connection.exec_driver_sql(tenancy.BIND_SQL, tenancy.bind_values())
+
+
+def guard_pool(engine: Engine) -> None:
+    """Reset every session setting when a connection returns to the pool, so that no tenant is left on it."""
+
+    @event.listens_for(engine, "reset")
+    def _reset(dbapi_connection: Any, _record: Any, state: Any) -> None:
+        if not state.terminate_only:
+            dbapi_connection.rollback()
+            dbapi_connection.execute("RESET ALL")
+            dbapi_connection.commit()

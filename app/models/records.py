@@ -1,0 +1,105 @@
+"""The host's records, the keys they are found by, their links to external records, and the journal of changes."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, Index, Integer, LargeBinary, PrimaryKeyConstraint, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.types import Uuid
+
+from app.models.base import Json, TenantModel, Timestamp, db, moment, tenant_fk
+
+
+class Record(TenantModel):
+    """One real thing, however many installations link to it."""
+
+    __tablename__ = "records"
+
+    object_type: Mapped[str] = mapped_column(Text)
+    data: Mapped[dict[str, Any]] = mapped_column(Json)
+    hash: Mapped[bytes] = mapped_column(LargeBinary)
+    version: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
+    updated_at: Mapped[datetime] = moment()
+    deleted_at: Mapped[datetime | None] = mapped_column(Timestamp)
+
+    @classmethod
+    def constraints(cls) -> tuple[Any, ...]:
+        return (Index("ix_records_browse", "tenant_id", "object_type", "updated_at", "id"),)
+
+
+class RecordKey(db.Model):  # type: ignore[name-defined,misc]  # as in base.py
+    """A value a record is found by: match keys and unique hints, normalised."""
+
+    __tablename__ = "record_keys"
+    __table_args__ = (
+        PrimaryKeyConstraint("tenant_id", "object_type", "key", "value", "record_id"),
+        tenant_fk("record_id", "records"),
+        Index(None, "tenant_id", "record_id"),
+    )
+
+    tenant_id: Mapped[uuid.UUID] = mapped_column(Uuid)
+    object_type: Mapped[str] = mapped_column(Text)
+    key: Mapped[str] = mapped_column(Text)
+    value: Mapped[str] = mapped_column(Text)
+    record_id: Mapped[uuid.UUID] = mapped_column(Uuid)
+
+
+class Link(TenantModel):
+    """A record joined to an external id, with the values both sides last agreed on."""
+
+    __tablename__ = "links"
+
+    installation_id: Mapped[uuid.UUID] = mapped_column(Uuid)
+    stream: Mapped[str] = mapped_column(Text)
+    external_id: Mapped[str] = mapped_column(Text)
+    record_id: Mapped[uuid.UUID] = mapped_column(Uuid)
+    base: Mapped[dict[str, Any]] = mapped_column(Json)
+    external_version: Mapped[str | None] = mapped_column(Text)
+    source_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    mapping_version: Mapped[int] = mapped_column(Integer)
+    # The last full pass that showed it; a record that two complete passes in a row do not show is gone.
+    seen_pass: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+    missing_passes: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    updated_at: Mapped[datetime] = moment()
+    deleted_at: Mapped[datetime | None] = mapped_column(Timestamp)
+
+    @classmethod
+    def constraints(cls) -> tuple[Any, ...]:
+        return (
+            tenant_fk("installation_id", "installations"),
+            tenant_fk("record_id", "records"),
+            UniqueConstraint("tenant_id", "installation_id", "stream", "external_id"),
+            Index(None, "tenant_id", "record_id"),
+        )
+
+
+class Change(TenantModel):
+    """One changed record: journal, trace, undo, change stream and outbox of record events."""
+
+    __tablename__ = "changes"
+
+    record_id: Mapped[uuid.UUID] = mapped_column(Uuid)
+    run_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+    installation_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+    stream: Mapped[str | None] = mapped_column(Text)
+    external_id: Mapped[str | None] = mapped_column(Text)
+    object_type: Mapped[str] = mapped_column(Text)
+    page: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    operation: Mapped[str] = mapped_column(Text)
+    # Changed fields only, as they were and as they became.
+    before: Mapped[dict[str, Any]] = mapped_column(Json, default=dict, server_default="{}")
+    after: Mapped[dict[str, Any]] = mapped_column(Json, default=dict, server_default="{}")
+    writer: Mapped[str] = mapped_column(Text)
+    mapping_version: Mapped[int | None] = mapped_column(Integer)
+    fan_out: Mapped[str] = mapped_column(Text, default="new", server_default="new")
+
+    @classmethod
+    def constraints(cls) -> tuple[Any, ...]:
+        return (
+            Index("ix_changes_record", "tenant_id", "record_id", "id"),
+            Index("ix_changes_run", "tenant_id", "run_id", "id"),
+            Index("ix_changes_created", "tenant_id", "created_at"),
+            CheckConstraint("operation in ('created', 'updated', 'linked', 'deleted', 'restored')", name="operation"),
+            CheckConstraint("fan_out in ('new', 'done')", name="fan_out"),
+        )

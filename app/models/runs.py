@@ -1,0 +1,201 @@
+"""Runs, their streams and checkpoints, failed records, conflicts, problems and the HTTP exchanges of a run."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Boolean, CheckConstraint, Index, Integer, LargeBinary, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.types import Uuid
+
+from app.models.base import Json, TenantModel, Timestamp, moment, tenant_fk
+
+LIVE = "state in ('queued', 'running')"
+
+
+class Run(TenantModel):
+    """One sync. `state`: queued, running, done, failed, stopped, asking (needs_confirmation before deleting)."""
+
+    __tablename__ = "runs"
+
+    installation_id: Mapped[uuid.UUID] = mapped_column(Uuid)
+    listing_version_id: Mapped[uuid.UUID] = mapped_column(Uuid)
+    trigger: Mapped[str] = mapped_column(Text)
+    mode: Mapped[str] = mapped_column(Text, default="incremental", server_default="incremental")
+    state: Mapped[str] = mapped_column(Text, default="queued", server_default="queued")
+    stop_requested: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
+    # Why it waits, while it does: rate_limited, vendor_down; and until when.
+    waiting_code: Mapped[str | None] = mapped_column(Text)
+    waiting_until: Mapped[datetime | None] = mapped_column(Timestamp)
+    tries: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    started_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    finished_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    error_code: Mapped[str | None] = mapped_column(Text)
+    error_message: Mapped[str | None] = mapped_column(Text)
+    error_fix: Mapped[str | None] = mapped_column(Text)
+    error_detail: Mapped[str | None] = mapped_column(Text)
+    sampled: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
+    started_by: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+
+    @classmethod
+    def constraints(cls) -> tuple[Any, ...]:
+        return (
+            tenant_fk("installation_id", "installations"),
+            Index("ix_runs_installation", "tenant_id", "installation_id", "id"),
+            Index("ix_runs_created", "tenant_id", "created_at"),
+            # Never two live runs of one installation.
+            Index("uq_runs_live", "tenant_id", "installation_id", unique=True, postgresql_where=text(LIVE)),
+            CheckConstraint("state in ('queued', 'running', 'done', 'failed', 'stopped', 'asking')", name="state"),
+            CheckConstraint("trigger in ('first', 'schedule', 'manual', 'resync', 'retry')", name="trigger"),
+            CheckConstraint("mode in ('full', 'incremental')", name="mode"),
+        )
+
+
+class RunStream(TenantModel):
+    """One stream within a run: its counters and the checkpoint, written in the transaction of each page."""
+
+    __tablename__ = "run_streams"
+
+    run_id: Mapped[uuid.UUID] = mapped_column(Uuid)
+    stream: Mapped[str] = mapped_column(Text)
+    position: Mapped[int] = mapped_column(Integer)
+    mode: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(Text, default="waiting", server_default="waiting")
+    pass_id: Mapped[uuid.UUID] = mapped_column(Uuid)
+    mapping_version: Mapped[int] = mapped_column(Integer)
+    checkpoint: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    pages: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    total: Mapped[int | None] = mapped_column(Integer)
+    read: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    created: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    updated: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    linked: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    unchanged: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    deleted: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    failed: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    conflicts: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    pending_deletes: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    started_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    finished_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    updated_at: Mapped[datetime] = moment()
+
+    @classmethod
+    def constraints(cls) -> tuple[Any, ...]:
+        return (
+            tenant_fk("run_id", "runs"),
+            UniqueConstraint("tenant_id", "run_id", "stream"),
+            CheckConstraint("state in ('waiting', 'reading', 'done', 'failed', 'stopped', 'asking')", name="state"),
+        )
+
+
+class FailedRecord(TenantModel):
+    """A record that could not be written. `state`: waiting (retried alone), parked, ignored, resolved."""
+
+    __tablename__ = "failed_records"
+
+    installation_id: Mapped[uuid.UUID] = mapped_column(Uuid)
+    stream: Mapped[str] = mapped_column(Text)
+    external_id: Mapped[str] = mapped_column(Text)
+    run_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+    state: Mapped[str] = mapped_column(Text, default="waiting", server_default="waiting")
+    code: Mapped[str] = mapped_column(Text)
+    field: Mapped[str | None] = mapped_column(Text)
+    message: Mapped[str] = mapped_column(Text)
+    title: Mapped[str] = mapped_column(Text, default="", server_default="")
+    payload_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
+    payload_until: Mapped[datetime | None] = mapped_column(Timestamp)
+    tries: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
+    retry_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    last_failed_at: Mapped[datetime] = moment()
+    resolved_at: Mapped[datetime | None] = mapped_column(Timestamp)
+
+    @classmethod
+    def constraints(cls) -> tuple[Any, ...]:
+        return (
+            tenant_fk("installation_id", "installations"),
+            UniqueConstraint("tenant_id", "installation_id", "stream", "external_id"),
+            CheckConstraint("state in ('waiting', 'parked', 'ignored', 'resolved')", name="state"),
+            Index("ix_failed_records_open", "tenant_id", "installation_id", "state", "id"),
+        )
+
+
+class Conflict(TenantModel):
+    """Something a person must decide. `kind` match: more than one record has the external record's match key."""
+
+    __tablename__ = "conflicts"
+
+    installation_id: Mapped[uuid.UUID] = mapped_column(Uuid)
+    stream: Mapped[str] = mapped_column(Text)
+    external_id: Mapped[str] = mapped_column(Text)
+    kind: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(Text, default="open", server_default="open")
+    key: Mapped[str | None] = mapped_column(Text)
+    candidates: Mapped[list[str]] = mapped_column(Json, default=list, server_default="[]")
+    theirs: Mapped[dict[str, Any]] = mapped_column(Json, default=dict, server_default="{}")
+    run_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+    settled_at: Mapped[datetime | None] = mapped_column(Timestamp)
+
+    @classmethod
+    def constraints(cls) -> tuple[Any, ...]:
+        return (
+            tenant_fk("installation_id", "installations"),
+            Index(
+                "uq_conflicts_open", "tenant_id", "installation_id", "stream", "external_id",
+                unique=True, postgresql_where=text("state = 'open'"),
+            ),
+            CheckConstraint("state in ('open', 'settled')", name="state"),
+            CheckConstraint("kind in ('match')", name="kind"),
+        )  # fmt: skip
+
+
+class Problem(TenantModel):
+    """A thing someone must act on; equal errors are one problem with a count."""
+
+    __tablename__ = "problems"
+
+    installation_id: Mapped[uuid.UUID] = mapped_column(Uuid)
+    signature: Mapped[str] = mapped_column(Text)
+    code: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(Text, default="open", server_default="open")
+    stops_sync: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
+    message: Mapped[str] = mapped_column(Text)
+    fix: Mapped[str] = mapped_column(Text, default="", server_default="")
+    detail: Mapped[str] = mapped_column(Text, default="", server_default="")
+    count: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
+    run_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+    last_seen_at: Mapped[datetime] = moment()
+    closed_at: Mapped[datetime | None] = mapped_column(Timestamp)
+
+    @classmethod
+    def constraints(cls) -> tuple[Any, ...]:
+        return (
+            tenant_fk("installation_id", "installations"),
+            Index(
+                "uq_problems_open", "tenant_id", "installation_id", "signature",
+                unique=True, postgresql_where=text("state = 'open'"),
+            ),
+            CheckConstraint("state in ('open', 'closed')", name="state"),
+        )  # fmt: skip
+
+
+class HttpExchange(TenantModel):
+    """One redacted HTTP exchange of a failed or sampled run, for support."""
+
+    __tablename__ = "exchanges"
+
+    installation_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+    run_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+    method: Mapped[str] = mapped_column(Text)
+    url: Mapped[str] = mapped_column(Text)
+    status: Mapped[int | None] = mapped_column(Integer)
+    ms: Mapped[int] = mapped_column(Integer)
+    request: Mapped[dict[str, Any]] = mapped_column(Json, default=dict, server_default="{}")
+    response: Mapped[dict[str, Any]] = mapped_column(Json, default=dict, server_default="{}")
+    error: Mapped[str | None] = mapped_column(Text)
+
+    @classmethod
+    def constraints(cls) -> tuple[Any, ...]:
+        return (
+            Index("ix_exchanges_run", "tenant_id", "run_id", "id"),
+            Index("ix_exchanges_created", "tenant_id", "created_at"),
+        )

@@ -1,0 +1,81 @@
+"""The current tenant, and the list of every way across tenants (architecture: tenancy and secrets).
+
+Tenant tables carry `tenant_id` and FORCE row level security; the gate test in tests/house reads the lists below
+and fails on any table, function or policy that is not in them.
+"""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Select, select
+
+# The tenant that owns the platform's own work: pruning, mail to staff, acts of operators.
+PLATFORM_TENANT = uuid.UUID(int=0)
+
+# (1) Platform tables: rows that belong to no tenant.
+PLATFORM_TABLES = frozenset(
+    {
+        "users", "staff_roles", "listings", "listing_versions", "object_types", "object_fields", "oauth_clients",
+        "heartbeats", "alembic_version",
+    }
+)  # fmt: skip
+# Tables whose rows belong to a user, not to a tenant: policy on patchbay.user.
+USER_TABLES = frozenset({"sessions", "user_tokens"})
+# (2) SECURITY DEFINER functions, owned by patchbay_lookup; they return ids only.
+LOOKUP_FUNCTIONS = frozenset(
+    {"lookup_session", "lookup_user_token", "lookup_invitation", "lookup_oauth_state", "claim_task"}
+)
+# Tables on which patchbay_lookup has a policy of its own, for exactly those functions.
+LOOKUP_TABLES = frozenset({"sessions", "user_tokens", "invitations", "oauth_states", "tasks", "task_gates"})
+# (3) Tables the dispatcher may cross; they hold no customer data.
+DISPATCHER_TABLES = frozenset({"tasks", "task_gates", "schedules"})
+# Tables with a second, narrower SELECT policy: a user sees the memberships and tenants they belong to.
+OWN_MEMBERSHIP_TABLES = frozenset({"memberships", "tenants"})
+
+_tenant: ContextVar[uuid.UUID | None] = ContextVar("patchbay_tenant", default=None)
+_user: ContextVar[uuid.UUID | None] = ContextVar("patchbay_user", default=None)
+
+BIND_SQL = "SELECT set_config('patchbay.tenant', %s, true), set_config('patchbay.user', %s, true)"
+
+
+class TenantModel(Protocol):
+    """A mapped class with a tenant column."""
+
+    tenant_id: Any
+
+
+M = TypeVar("M", bound=TenantModel)
+
+
+def current_tenant() -> uuid.UUID | None:
+    """Return the tenant bound to this context, or None."""
+    return _tenant.get()
+
+
+def current_user_id() -> uuid.UUID | None:
+    """Return the user bound to this context, or None."""
+    return _user.get()
+
+
+def bind_values() -> tuple[str, str]:
+    """Return the two values for BIND_SQL; an empty string sees no row."""
+    return str(_tenant.get() or ""), str(_user.get() or "")
+
+
+@contextmanager
+def bind_tenant(tenant_id: uuid.UUID | None, user_id: uuid.UUID | None = None) -> Iterator[None]:
+    """Bind tenant (and user) for every transaction that begins inside; one already begun keeps its own."""
+    tenant_mark, user_mark = _tenant.set(tenant_id), _user.set(user_id)
+    try:
+        yield
+    finally:
+        _tenant.reset(tenant_mark)
+        _user.reset(user_mark)
+
+
+def scoped(model: type[M], tenant_id: uuid.UUID) -> Select[tuple[M]]:
+    """Return `SELECT model` of one tenant; the policy guards too, this keeps the intent and the index in sight."""
+    return select(model).where(model.tenant_id == tenant_id)

@@ -1,0 +1,66 @@
+"""The one place that commits. Only views, api, jobs and the command line open a transaction; services never do."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from app.db import db
+
+_local = threading.local()
+
+
+class OutsideCallError(RuntimeError):
+    """A call to the outside was made while a transaction was open: a slow vendor would hold locks."""
+
+
+def _hooks() -> list[Callable[[], None]] | None:
+    hooks: list[Callable[[], None]] | None = getattr(_local, "hooks", None)
+    return hooks
+
+
+def in_transaction() -> bool:
+    """Whether this thread is inside `transaction()`."""
+    return _hooks() is not None
+
+
+@contextmanager
+def transaction() -> Iterator[None]:
+    """Commit on leaving, roll back on any error, then run what `after_commit` collected. Nesting raises."""
+    if in_transaction():
+        raise RuntimeError("transaction() does not nest: open it once, in the view or job.")
+    db.session.rollback()  # A read before may have begun one with another tenant bound.
+    hooks: list[Callable[[], None]] = []
+    _local.hooks = hooks
+    try:
+        yield
+        db.session.commit()
+    except BaseException:
+        db.session.rollback()
+        raise
+    finally:
+        _local.hooks = None
+    for hook in hooks:
+        hook()
+
+
+def after_commit(hook: Callable[[], None]) -> None:
+    """Run `hook` once the transaction has committed; never when it rolls back."""
+    hooks = _hooks()
+    if hooks is None:
+        raise RuntimeError("after_commit() needs an open transaction().")
+    hooks.append(hook)
+
+
+def guard_outside() -> None:
+    """Raise OutsideCallError when this thread has a transaction open; HTTP clients call it before each request."""
+    if in_transaction() or db.session.registry.has() and db.session.in_transaction():
+        raise OutsideCallError("A call to the outside was made while a transaction was open: read, close, call, write.")
+
+
+@contextmanager
+def outside() -> Iterator[None]:
+    """Mark a stretch that calls the outside: ends a read-only transaction first, refuses inside `transaction()`."""
+    if in_transaction():
+        raise OutsideCallError("outside() was entered while a transaction was open.")
+    db.session.rollback()
+    yield
