@@ -4,6 +4,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from flask import has_app_context
+
 from app.db import db
 
 _local = threading.local()
@@ -53,7 +55,9 @@ def after_commit(hook: Callable[[], None]) -> None:
 
 def guard_outside() -> None:
     """Raise OutsideCallError when this thread has a transaction open; HTTP clients call it before each request."""
-    if in_transaction() or db.session.registry.has() and db.session.in_transaction():
+    # A prefetch thread has no application context and holds no session; there the flag alone tells.
+    open_read = has_app_context() and db.session.registry.has() and db.session.in_transaction()
+    if in_transaction() or open_read:
         raise OutsideCallError("A call to the outside was made while a transaction was open: read, close, call, write.")
 
 

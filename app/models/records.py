@@ -58,8 +58,7 @@ class Link(TenantModel):
     external_version: Mapped[str | None] = mapped_column(Text)
     source_hash: Mapped[bytes] = mapped_column(LargeBinary)
     mapping_version: Mapped[int] = mapped_column(Integer)
-    # The last full pass that showed it; a record that two complete passes in a row do not show is gone.
-    seen_pass: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+    # A record that two complete passes in a row do not show is gone.
     missing_passes: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     updated_at: Mapped[datetime] = moment()
     deleted_at: Mapped[datetime | None] = mapped_column(Timestamp)

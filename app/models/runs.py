@@ -4,11 +4,22 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, CheckConstraint, Index, Integer, LargeBinary, Text, UniqueConstraint, text
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import Uuid
 
-from app.models.base import Json, TenantModel, Timestamp, moment, tenant_fk
+from app.models.base import Json, TenantModel, Timestamp, db, moment, tenant_fk
 
 LIVE = "state in ('queued', 'running')"
 
@@ -34,6 +45,8 @@ class Run(TenantModel):
     error_message: Mapped[str | None] = mapped_column(Text)
     error_fix: Mapped[str | None] = mapped_column(Text)
     error_detail: Mapped[str | None] = mapped_column(Text)
+    # A person has confirmed the deletes this run asked about.
+    confirmed: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
     sampled: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
     started_by: Mapped[uuid.UUID | None] = mapped_column(Uuid)
 
@@ -86,6 +99,21 @@ class RunStream(TenantModel):
             UniqueConstraint("tenant_id", "run_id", "stream"),
             CheckConstraint("state in ('waiting', 'reading', 'done', 'failed', 'stopped', 'asking')", name="state"),
         )
+
+
+class PassPage(db.Model):  # type: ignore[name-defined,misc]  # as in base.py
+    """The external ids one page of a full pass has shown; kept until the pass ends, to find what is gone."""
+
+    __tablename__ = "pass_pages"
+    __table_args__ = (
+        PrimaryKeyConstraint("tenant_id", "run_stream_id", "page"),
+        tenant_fk("run_stream_id", "run_streams"),
+    )
+
+    tenant_id: Mapped[uuid.UUID] = mapped_column(Uuid)
+    run_stream_id: Mapped[uuid.UUID] = mapped_column(Uuid)
+    page: Mapped[int] = mapped_column(Integer)
+    external_ids: Mapped[list[str]] = mapped_column(ARRAY(Text))
 
 
 class FailedRecord(TenantModel):

@@ -528,7 +528,6 @@ def upgrade() -> None:
     sa.Column('external_version', sa.Text(), nullable=True),
     sa.Column('source_hash', sa.LargeBinary(), nullable=False),
     sa.Column('mapping_version', sa.Integer(), nullable=False),
-    sa.Column('seen_pass', sa.Uuid(), nullable=True),
     sa.Column('missing_passes', sa.Integer(), server_default='0', nullable=False),
     sa.Column('updated_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('deleted_at', sa.DateTime(timezone=True), nullable=True),
