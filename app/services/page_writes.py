@@ -1,0 +1,303 @@
+"""The SQL of a page: arrays in binary, a fixed number of statements whatever the page holds."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import psycopg
+from flask import current_app
+
+from app.clock import now
+from app.crypto import KeyRing, Seal
+from app.db import db
+from app.ids import new_ids
+from app.sync.keys import keys_of
+from app.sync.plan import Held, Linked, Plan, Write, digest
+
+if TYPE_CHECKING:
+    from app.services.pages import PageContext
+
+Raw = psycopg.Connection[Any]
+_KEEP_PAYLOAD = timedelta(days=14)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A record that could not be written, and why in words for the customer."""
+
+    external_id: str
+    code: str
+    field: str | None
+    message: str
+    title: str
+    payload: Any
+
+
+def open_page() -> Raw:
+    """Return psycopg's connection of the open transaction, set up for the page."""
+    raw = db.session.connection().connection.driver_connection
+    assert isinstance(raw, psycopg.Connection)
+    # psycopg prepares at the fifth use; on a table that was empty then, PostgreSQL would keep a plan that scans the
+    # whole table for each page, and a first load becomes quadratic.
+    raw.execute("SET LOCAL enable_seqscan = off")
+    return raw
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def find_links(sql: Raw, context: "PageContext", external_ids: list[str]) -> dict[str, Linked]:
+    """Return the links of these external ids, deleted ones too."""
+    if not external_ids:
+        return {}
+    rows = sql.execute(
+        "SELECT external_id, id, record_id, source_hash, mapping_version, deleted_at IS NOT NULL FROM links "
+        "WHERE tenant_id = %b AND installation_id = %b AND stream = %b AND external_id = ANY(%b)",
+        (context.tenant_id, context.installation_id, context.stream, external_ids),
+        binary=True,
+    )
+    return {row[0]: Linked(*row[1:]) for row in rows}
+
+
+def find_matches(sql: Raw, context: "PageContext", values: list[str]) -> dict[str, tuple[uuid.UUID, ...]]:
+    """Return match key value -> live records that have it; holds off other creators of this object type meanwhile."""
+    sql.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended(%b || ':' || %b, 7))",
+        (str(context.tenant_id), context.object_type),
+    )
+    rows = sql.execute(
+        "SELECT k.value, k.record_id FROM record_keys k WHERE k.tenant_id = %b AND k.object_type = %b AND k.key = %b "
+        "AND k.value = ANY(%b)",
+        (context.tenant_id, context.object_type, context.match_key, values),
+        binary=True,
+    )
+    found: dict[str, tuple[uuid.UUID, ...]] = {}
+    for value, record_id in rows:
+        found[value] = (*found.get(value, ()), record_id)
+    return found
+
+
+def hold_records(sql: Raw, context: "PageContext", ids: list[uuid.UUID]) -> dict[uuid.UUID, Held]:
+    """Return these records, locked in id order until the transaction ends."""
+    rows = sql.execute(
+        "SELECT id, data, deleted_at IS NOT NULL FROM records WHERE tenant_id = %b AND id = ANY(%b) "
+        "ORDER BY id FOR NO KEY UPDATE",
+        (context.tenant_id, ids),
+        binary=True,
+    )
+    return {row[0]: Held(row[1], row[2]) for row in rows}
+
+
+def write_records(sql: Raw, context: "PageContext", plan: Plan) -> None:
+    """Insert new records, update changed ones, and keep their keys."""
+    created = {write.record_id: write for write in plan.writes if write.operation == "created"}
+    changed = {w.record_id: w for w in plan.writes if w.operation != "same" and (w.after or w.operation == "restored")}
+    # Several external records of one page may be one record: the last state of it is what is written.
+    inserts = [changed.get(record_id, write) for record_id, write in created.items()]
+    updates = [write for record_id, write in changed.items() if record_id not in created]
+    if inserts:
+        sql.execute(
+            "INSERT INTO records (tenant_id, id, object_type, data, hash) SELECT %b, i, %b, d::jsonb, h "
+            "FROM unnest(%b::uuid[], %b::text[], %b::bytea[]) AS t(i, d, h)",
+            (context.tenant_id, context.object_type, *_record_arrays(inserts)),
+        )
+    if updates:
+        sql.execute(
+            "UPDATE records r SET data = t.d::jsonb, hash = t.h, version = r.version + 1, updated_at = now(), "
+            "deleted_at = NULL FROM unnest(%b::uuid[], %b::text[], %b::bytea[]) AS t(i, d, h) "
+            "WHERE r.tenant_id = %b AND r.id = t.i",
+            (*_record_arrays(updates), context.tenant_id),
+        )
+    _write_keys(sql, context, inserts, updates)
+
+
+def _record_arrays(writes: Sequence[Write]) -> tuple[list[uuid.UUID], list[str], list[bytes]]:
+    return [w.record_id for w in writes], [_json(w.data) for w in writes], [digest(w.data) for w in writes]
+
+
+def _write_keys(sql: Raw, context: "PageContext", inserts: list[Write], updates: list[Write]) -> None:
+    moved = [w for w in updates if w.operation == "restored" or not w.after.keys().isdisjoint(context.key_fields)]
+    if moved:
+        sql.execute(
+            "DELETE FROM record_keys WHERE tenant_id = %b AND record_id = ANY(%b)",
+            (context.tenant_id, [write.record_id for write in moved]),
+        )
+    rows = [
+        (key, value, write.record_id)
+        for write in (*inserts, *moved)
+        for key, value in keys_of(write.data, context.key_fields).items()
+    ]
+    if rows:
+        keys, values, ids = (list(column) for column in zip(*rows, strict=True))
+        sql.execute(
+            "INSERT INTO record_keys (tenant_id, object_type, key, value, record_id) SELECT %b, %b, k, v, i "
+            "FROM unnest(%b::text[], %b::text[], %b::uuid[]) AS t(k, v, i) ON CONFLICT DO NOTHING",
+            (context.tenant_id, context.object_type, keys, values, ids),
+        )
+
+
+def write_links(sql: Raw, context: "PageContext", plan: Plan) -> None:
+    """Join external ids to records, with the values both sides now agree on."""
+    if not plan.writes:
+        return
+    sql.execute(
+        "INSERT INTO links (tenant_id, id, installation_id, stream, external_id, record_id, base, external_version, "
+        "source_hash, mapping_version) SELECT %b, i, %b, %b, e, r, b::jsonb, nullif(v, ''), h, %b::int "
+        "FROM unnest(%b::uuid[], %b::text[], %b::uuid[], %b::text[], %b::text[], %b::bytea[]) AS t(i, e, r, b, v, h) "
+        "ON CONFLICT (tenant_id, installation_id, stream, external_id) DO UPDATE SET base = excluded.base, "
+        "external_version = excluded.external_version, source_hash = excluded.source_hash, "
+        "mapping_version = excluded.mapping_version, missing_passes = 0, deleted_at = NULL, updated_at = now()",
+        (
+            context.tenant_id,
+            context.installation_id,
+            context.stream,
+            context.mapping_version,
+            new_ids(len(plan.writes)),
+            [write.incoming.external_id for write in plan.writes],
+            [write.record_id for write in plan.writes],
+            [_json(write.incoming.values) for write in plan.writes],
+            [write.incoming.version or "" for write in plan.writes],
+            [write.incoming.source_hash for write in plan.writes],
+        ),
+    )
+
+
+def write_changes(sql: Raw, context: "PageContext", plan: Plan, page: int) -> None:
+    """Write the journal: a row for every record this page changed or joined."""
+    rows = [write for write in plan.writes if write.operation != "same"]
+    if not rows:
+        return
+    sql.execute(
+        "INSERT INTO changes (tenant_id, id, record_id, run_id, installation_id, stream, external_id, object_type, "
+        "page, operation, before, after, writer, mapping_version) SELECT %b, i, r, %b::uuid, %b, %b, e, %b, %b::int, "
+        "o, b::jsonb, a::jsonb, %b, %b::int "
+        "FROM unnest(%b::uuid[], %b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[]) AS t(i, r, e, o, b, a)",
+        (
+            context.tenant_id, context.run_id, context.installation_id, context.stream, context.object_type, page,
+            context.writer, context.mapping_version, new_ids(len(rows)), [write.record_id for write in rows],
+            [write.incoming.external_id for write in rows], [write.operation for write in rows],
+            [_json(write.before) for write in rows], [_json(write.after) for write in rows],
+        ),
+    )  # fmt: skip
+
+
+def write_failures(sql: Raw, context: "PageContext", failures: list[Failure]) -> None:
+    """Keep the records that could not be written, payload sealed; one that is parked or ignored stays so."""
+    if not failures:
+        return
+    failures = list({failure.external_id: failure for failure in failures}.values())
+    ring: KeyRing = current_app.extensions["keys"]
+    ids = new_ids(len(failures))
+    sealed = [
+        # Bound to the installation: the row's own id is not known when it was there before.
+        ring.seal(
+            "token",
+            orjson.dumps(failure.payload),
+            Seal(context.tenant_id, context.installation_id, f"payload:{context.stream}:{failure.external_id}", 1),
+        )
+        for failure in failures
+    ]
+    sql.execute(
+        "INSERT INTO failed_records AS f (tenant_id, id, installation_id, stream, external_id, run_id, code, field, "
+        "message, title, payload_sealed, payload_until, retry_at) SELECT %b, i, %b, %b, e, %b::uuid, c, nullif(d, ''), "
+        "m, t, p, %b, now() + interval '1 minute' "
+        "FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::bytea[]) "
+        "AS u(i, e, c, d, m, t, p) "
+        "ON CONFLICT (tenant_id, installation_id, stream, external_id) DO UPDATE SET run_id = excluded.run_id, "
+        "code = excluded.code, field = excluded.field, message = excluded.message, title = excluded.title, "
+        "payload_sealed = excluded.payload_sealed, payload_until = excluded.payload_until, last_failed_at = now(), "
+        "state = CASE WHEN f.state = 'resolved' THEN 'waiting' ELSE f.state END, "
+        "tries = CASE WHEN f.state = 'resolved' THEN 1 ELSE f.tries END, "
+        "retry_at = CASE WHEN f.state = 'resolved' THEN excluded.retry_at ELSE f.retry_at END, resolved_at = NULL",
+        (
+            context.tenant_id, context.installation_id, context.stream, context.run_id, now() + _KEEP_PAYLOAD, ids,
+            [failure.external_id for failure in failures], [failure.code for failure in failures],
+            [failure.field or "" for failure in failures], [failure.message[:500] for failure in failures],
+            [failure.title for failure in failures], sealed,
+        ),
+    )  # fmt: skip
+
+
+def resolve_failures(sql: Raw, context: "PageContext", external_ids: list[str]) -> None:
+    """Mark failed records that have now been written as resolved, and forget their payload."""
+    if external_ids:
+        sql.execute(
+            "UPDATE failed_records SET state = 'resolved', resolved_at = now(), payload_sealed = NULL, retry_at = NULL "
+            "WHERE tenant_id = %b AND installation_id = %b AND stream = %b AND external_id = ANY(%b) "
+            "AND state <> 'resolved'",
+            (context.tenant_id, context.installation_id, context.stream, external_ids),
+        )
+
+
+def write_conflicts(sql: Raw, context: "PageContext", plan: Plan) -> None:
+    """Open a conflict for each external record that matches more than one of the host's."""
+    if not plan.conflicts:
+        return
+    sql.execute(
+        "INSERT INTO conflicts (tenant_id, id, installation_id, stream, external_id, kind, key, candidates, theirs, "
+        "run_id) SELECT %b, i, %b, %b, e, 'match', %b, c::jsonb, v::jsonb, %b::uuid "
+        "FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[]) AS t(i, e, c, v) "
+        "ON CONFLICT (tenant_id, installation_id, stream, external_id) WHERE state = 'open' DO NOTHING",
+        (
+            context.tenant_id, context.installation_id, context.stream, context.match_key, context.run_id,
+            new_ids(len(plan.conflicts)), [item.external_id for item, _ in plan.conflicts],
+            [_json([str(hit) for hit in hits]) for _, hits in plan.conflicts],
+            [_json(item.values) for item, _ in plan.conflicts],
+        ),
+    )  # fmt: skip
+
+
+def remember_seen(sql: Raw, context: "PageContext", page: int, external_ids: list[str]) -> None:
+    """Keep which external ids this page of a full pass has shown."""
+    sql.execute(
+        "INSERT INTO pass_pages (tenant_id, run_stream_id, page, external_ids) VALUES (%b, %b, %b::int, %b) "
+        "ON CONFLICT (tenant_id, run_stream_id, page) DO UPDATE SET external_ids = excluded.external_ids",
+        (context.tenant_id, context.run_stream_id, page, external_ids),
+    )
+
+
+def count_live(sql: Raw, context: "PageContext") -> int:
+    """Return how many live links the stream has."""
+    row = sql.execute(
+        "SELECT count(*) FROM links WHERE tenant_id = %b AND installation_id = %b AND stream = %b "
+        "AND deleted_at IS NULL",
+        (context.tenant_id, context.installation_id, context.stream),
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def delete_links(sql: Raw, context: "PageContext", external_ids: list[str], page: int) -> int:
+    """End these links; a record that no other installation links to is deleted with them. Return how many ended."""
+    ended = sql.execute(
+        "UPDATE links SET deleted_at = now(), updated_at = now() WHERE tenant_id = %b AND installation_id = %b "
+        "AND stream = %b AND external_id = ANY(%b) AND deleted_at IS NULL RETURNING record_id, external_id",
+        (context.tenant_id, context.installation_id, context.stream, external_ids),
+    ).fetchall()
+    if not ended or context.delete_policy != "mirror":
+        return len(ended)
+    external = dict(ended)
+    dead = sql.execute(
+        "UPDATE records r SET deleted_at = now(), updated_at = now(), version = version + 1 "
+        "WHERE r.tenant_id = %b AND r.id = ANY(%b) AND r.deleted_at IS NULL AND NOT EXISTS (SELECT 1 FROM links l "
+        "WHERE l.tenant_id = r.tenant_id AND l.record_id = r.id AND l.deleted_at IS NULL) RETURNING r.id, r.data",
+        (context.tenant_id, list(external)),
+    ).fetchall()
+    if dead:
+        ids = [row[0] for row in dead]
+        sql.execute("DELETE FROM record_keys WHERE tenant_id = %b AND record_id = ANY(%b)", (context.tenant_id, ids))
+        sql.execute(
+            "INSERT INTO changes (tenant_id, id, record_id, run_id, installation_id, stream, external_id, "
+            "object_type, page, operation, before, writer, mapping_version) SELECT %b, i, r, %b::uuid, %b, %b, e, %b, "
+            "%b::int, 'deleted', b::jsonb, %b, %b::int "
+            "FROM unnest(%b::uuid[], %b::uuid[], %b::text[], %b::text[]) AS t(i, r, e, b)",
+            (
+                context.tenant_id, context.run_id, context.installation_id, context.stream, context.object_type, page,
+                context.writer, context.mapping_version, new_ids(len(dead)), ids,
+                [external[record_id] for record_id in ids], [_json(row[1]) for row in dead],
+            ),
+        )  # fmt: skip
+    return len(ended)

@@ -1,0 +1,152 @@
+"""A pass: one stream read from its first page to its last, within a run."""
+
+import uuid
+from typing import Any
+
+from sqlalchemy import update
+
+from app.clock import now
+from app.db import db
+from app.models.installations import Installation, InstallationStream, Mapping
+from app.models.runs import PassPage, Run, RunStream
+from app.services import page_writes
+from app.services.object_types import fields_of, key_fields_of
+from app.services.pages import Counts, DeletesNeedConfirmationError, PageContext
+from app.sync.deletes import judge
+from app.tenancy import scoped
+from connectors.sdk import Checkpoint, Manifest, Page, compile_mapping, rules_from_json
+
+
+def list_streams(tenant_id: uuid.UUID, run_id: uuid.UUID) -> list[RunStream]:
+    """Return the streams of a run in the order they are read."""
+    query = scoped(RunStream, tenant_id).where(RunStream.run_id == run_id).order_by(RunStream.position)
+    return list(db.session.scalars(query))
+
+
+def get_installed(tenant_id: uuid.UUID, installation_id: uuid.UUID, stream: str) -> InstallationStream:
+    """Return the installation's row of a stream."""
+    return db.session.scalars(
+        scoped(InstallationStream, tenant_id).where(
+            InstallationStream.installation_id == installation_id, InstallationStream.stream == stream
+        )
+    ).one()
+
+
+def open_context(
+    tenant_id: uuid.UUID, installation: Installation, stream: str, manifest: Manifest,
+    *, run: Run | None = None, run_stream: RunStream | None = None,
+) -> PageContext:  # fmt: skip
+    """Return what the pages of a stream have in common: compiled mapping, keys, policy."""
+    installed = get_installed(tenant_id, installation.id, stream)
+    version = run_stream.mapping_version if run_stream else installed.mapping_version
+    mapping = db.session.scalars(
+        scoped(Mapping, tenant_id).where(
+            Mapping.installation_id == installation.id, Mapping.stream == stream, Mapping.version == version
+        )
+    ).one()
+    match_key = manifest.stream(stream).match_key
+    return PageContext(
+        tenant_id=tenant_id,
+        installation_id=installation.id,
+        stream=stream,
+        object_type=installed.object_type,
+        mapping=compile_mapping(rules_from_json(mapping.rules), fields_of(installed.object_type)),
+        mapping_version=version,
+        match_key=match_key,
+        key_fields=tuple(dict.fromkeys((*key_fields_of(installed.object_type), *([match_key] if match_key else [])))),
+        writer=installation.name,
+        delete_policy=installed.delete_policy,
+        run_id=run.id if run else None,
+        run_stream_id=run_stream.id if run_stream else None,
+        full=bool(run_stream and run_stream.mode == "full"),
+        confirmed=bool(run and run.confirmed),
+    )
+
+
+def open_checkpoint(tenant_id: uuid.UUID, installation_id: uuid.UUID, run_stream: RunStream) -> Checkpoint:
+    """Return where the pass goes on: the stored checkpoint, or the start of an incremental or full pass."""
+    if run_stream.checkpoint is not None:
+        return Checkpoint.from_json(run_stream.checkpoint["at"])
+    run_stream.state, run_stream.started_at = "reading", now()
+    since = get_installed(tenant_id, installation_id, run_stream.stream).since
+    return Checkpoint.start(run_stream.mode, since if run_stream.mode == "incremental" else None)
+
+
+def is_read(run_stream: RunStream) -> bool:
+    """Whether the last page has been applied and only the end of the pass is left to do."""
+    return bool(run_stream.checkpoint and run_stream.checkpoint["last"])
+
+
+def advance(context: PageContext, page: Page, counts: Counts) -> None:
+    """Count a page and move the checkpoint, in the page's own transaction."""
+    columns = RunStream.__table__.c
+    values: dict[Any, Any] = {
+        name: columns[name] + value for name, value in vars(counts).items() if value and name in columns
+    }
+    if page.total is not None:
+        values["total"] = page.total
+    checkpoint = {"at": page.checkpoint.to_json(), "last": page.last}
+    db.session.execute(
+        update(RunStream)
+        .where(RunStream.tenant_id == context.tenant_id, RunStream.id == context.run_stream_id)
+        .values(pages=RunStream.pages + 1, checkpoint=checkpoint, updated_at=now(), **values)
+    )
+
+
+def finish_pass(context: PageContext, run_stream: RunStream, next_since: str | None) -> None:
+    """End a pass: after a full one look for what is gone; then store where the next incremental pass starts.
+
+    DeletesNeedConfirmationError leaves the pass unfinished, to be ended again after the answer.
+    """
+    installed = get_installed(context.tenant_id, context.installation_id, context.stream)
+    if context.full:
+        run_stream.deleted += _delete_missing(context, run_stream)
+        installed.last_complete_at = now()
+        installed.full_pass_due = installed.mapping_version != run_stream.mapping_version
+    installed.since = next_since
+    run_stream.state, run_stream.finished_at = "done", now()
+    db.session.execute(
+        PassPage.__table__.delete().where(
+            PassPage.tenant_id == context.tenant_id, PassPage.run_stream_id == run_stream.id
+        )
+    )
+
+
+def _delete_missing(context: PageContext, run_stream: RunStream) -> int:
+    if context.delete_policy == "ignore" or not _shows_all(run_stream):
+        return 0
+    sql = page_writes.open_page()
+    key = (context.tenant_id, context.installation_id, context.stream)
+    seen = "SELECT unnest(external_ids) FROM pass_pages WHERE tenant_id = %b AND run_stream_id = %b"
+    marks = (context.tenant_id, run_stream.id)
+    where = "l.tenant_id = %b AND l.installation_id = %b AND l.stream = %b AND l.deleted_at IS NULL"
+    sql.execute("SET LOCAL enable_seqscan = on")
+    live = page_writes.count_live(sql, context)
+    missing = [
+        row[0]
+        for row in sql.execute(
+            f"WITH seen AS MATERIALIZED ({seen}) SELECT l.external_id FROM links l WHERE {where} "  # noqa: S608  # constants
+            "AND l.missing_passes >= 1 AND NOT EXISTS (SELECT 1 FROM seen s WHERE s.unnest = l.external_id)",
+            (*marks, *key),
+        )
+    ]
+    verdict = judge(len(missing), live, seen=run_stream.read, confirmed=context.confirmed)
+    if verdict.ask:
+        raise DeletesNeedConfirmationError(len(missing), live)
+    sql.execute(
+        f"WITH seen AS MATERIALIZED ({seen}) UPDATE links l SET missing_passes = CASE WHEN EXISTS "  # noqa: S608  # as above
+        f"(SELECT 1 FROM seen s WHERE s.unnest = l.external_id) THEN 0 ELSE l.missing_passes + 1 END WHERE {where} "
+        "AND (l.missing_passes > 0 OR NOT EXISTS (SELECT 1 FROM seen s WHERE s.unnest = l.external_id))",
+        (*marks, *key),
+    )
+    return page_writes.delete_links(sql, context, missing, run_stream.pages) if verdict.apply else 0
+
+
+def _shows_all(run_stream: RunStream) -> bool:
+    # An empty answer, or one shorter than the vendor's own count, is not a complete pass.
+    return run_stream.read > 0 and (run_stream.total is None or run_stream.read >= run_stream.total)
+
+
+def restart(run_stream: RunStream) -> None:
+    """Read the stream in full from the start: its cursor is no longer accepted. Nothing is deleted by that."""
+    run_stream.mode, run_stream.checkpoint, run_stream.state = "full", None, "waiting"

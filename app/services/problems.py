@@ -1,0 +1,113 @@
+"""Problems: what someone must act on. Equal errors are one problem; a real call that works closes it."""
+
+import uuid
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from app.clock import now
+from app.db import db
+from app.errors import NotFoundError
+from app.ids import new_id
+from app.models.runs import FailedRecord, Problem
+from app.tenancy import scoped
+
+_OPEN = Problem.state == "open"
+
+
+def open_problem(
+    tenant_id: uuid.UUID,
+    installation_id: uuid.UUID,
+    code: str,
+    message: str,
+    fix: str,
+    *,
+    signature: str | None = None,
+    detail: str = "",
+    count: int | None = None,
+    run_id: uuid.UUID | None = None,
+    stops_sync: bool = False,
+) -> None:
+    """Open a problem, or count one more of an open one with the same signature (`count` sets it instead)."""
+    row: dict[str, Any] = {
+        "tenant_id": tenant_id, "id": new_id(), "installation_id": installation_id, "signature": signature or code,
+        "code": code, "message": message, "fix": fix, "detail": detail[:2000], "count": count or 1, "run_id": run_id,
+        "stops_sync": stops_sync, "created_at": now(), "last_seen_at": now(),
+    }  # fmt: skip
+    statement = insert(Problem).values(row)
+    fresh = {name: statement.excluded[name] for name in ("message", "fix", "detail", "run_id", "last_seen_at")}
+    counted = statement.excluded["count"] if count else Problem.count + 1
+    db.session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["tenant_id", "installation_id", "signature"],
+            index_where=_OPEN,
+            set_={**fresh, "count": counted, "stops_sync": statement.excluded["stops_sync"]},
+        )
+    )
+
+
+def close(tenant_id: uuid.UUID, installation_id: uuid.UUID, code: str) -> None:
+    """Close the open problems of one code."""
+    _close(tenant_id, installation_id, Problem.code == code)
+
+
+def close_run_problems(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:
+    """A run has worked to its end: close everything that is not about single records."""
+    _close(tenant_id, installation_id, Problem.code != "records_refused")
+
+
+def _close(tenant_id: uuid.UUID, installation_id: uuid.UUID, condition: Any) -> None:
+    db.session.execute(
+        update(Problem)
+        .where(Problem.tenant_id == tenant_id, Problem.installation_id == installation_id, _OPEN, condition)
+        .values(state="closed", closed_at=now())
+    )
+
+
+def sum_up_failed_records(tenant_id: uuid.UUID, installation_id: uuid.UUID, run_id: uuid.UUID | None = None) -> None:
+    """Make one problem of each cause of failed records, with its count; close those whose records are all settled."""
+    groups = db.session.execute(
+        select(FailedRecord.stream, FailedRecord.code, FailedRecord.field, func.count(), func.min(FailedRecord.message))
+        .where(
+            FailedRecord.tenant_id == tenant_id,
+            FailedRecord.installation_id == installation_id,
+            FailedRecord.state.in_(("waiting", "parked")),
+        )
+        .group_by(FailedRecord.stream, FailedRecord.code, FailedRecord.field)
+    ).all()
+    signatures = []
+    for stream, code, field, count, message in groups:
+        signature = f"records:{stream}:{code}:{field or ''}"
+        signatures.append(signature)
+        number = f"{count:,} {stream}: " if count > 1 else f"1 of the {stream}: "
+        open_problem(
+            tenant_id, installation_id, "records_refused", number + message,
+            "Correct the value where it comes from, or change the mapping, then retry these records.",
+            signature=signature, count=count, run_id=run_id,
+        )  # fmt: skip
+    _close(
+        tenant_id, installation_id,
+        (Problem.code == "records_refused") & Problem.signature.not_in(signatures),
+    )  # fmt: skip
+
+
+def list_open(tenant_id: uuid.UUID, installation_id: uuid.UUID | None = None) -> list[Problem]:
+    """Return the open problems, those that stop the sync first."""
+    query = scoped(Problem, tenant_id).where(_OPEN).order_by(Problem.stops_sync.desc(), Problem.last_seen_at.desc())
+    if installation_id:
+        query = query.where(Problem.installation_id == installation_id)
+    return list(db.session.scalars(query.limit(200)))
+
+
+def count_open(tenant_id: uuid.UUID) -> int:
+    """Return how many problems are open."""
+    return db.session.scalar(select(func.count()).where(Problem.tenant_id == tenant_id, _OPEN)) or 0
+
+
+def get_problem(tenant_id: uuid.UUID, problem_id: uuid.UUID) -> Problem:
+    """Return the problem or raise NotFoundError."""
+    found = db.session.scalar(scoped(Problem, tenant_id).where(Problem.id == problem_id))
+    if found is None:
+        raise NotFoundError("There is no such problem.")
+    return found

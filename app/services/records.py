@@ -1,0 +1,108 @@
+"""The host's records as a tenant browses them: list, find by key, one record with where each field came from."""
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select
+
+from app.db import db
+from app.errors import NotFoundError
+from app.models.installations import Installation
+from app.models.records import Change, Link, Record, RecordKey
+from app.sync.keys import normalise
+from app.tenancy import scoped
+
+COUNT_LIMIT = 10_000
+
+
+@dataclass(frozen=True)
+class FieldOrigin:
+    """The value of a field and who wrote it last."""
+
+    name: str
+    value: Any
+    change: Change | None
+
+
+@dataclass(frozen=True)
+class Story:
+    """One record: its fields with their origin, its links and what happened to it, newest first."""
+
+    record: Record
+    fields: list[FieldOrigin]
+    links: list[tuple[Link, Installation]]
+    changes: list[Change]
+
+
+def list_records(
+    tenant_id: uuid.UUID, object_type: str, *, value: str = "", deleted: bool = False,
+    before: tuple[Any, uuid.UUID] | None = None, limit: int = 50,
+) -> list[Record]:  # fmt: skip
+    """Return records, last changed first; `value` finds by exact key (e-mail, domain), `before` continues a list."""
+    query = scoped(Record, tenant_id).where(Record.object_type == object_type)
+    query = query.where(Record.deleted_at.is_not(None) if deleted else Record.deleted_at.is_(None))
+    if value:
+        query = query.where(Record.id.in_(_by_value(tenant_id, object_type, value)))
+    if before:
+        query = query.where((Record.updated_at, Record.id) < before)  # type: ignore[operator]  # a row comparison
+    return list(db.session.scalars(query.order_by(Record.updated_at.desc(), Record.id.desc()).limit(limit)))
+
+
+def _by_value(tenant_id: uuid.UUID, object_type: str, value: str) -> list[uuid.UUID]:
+    by_key = select(RecordKey.record_id).where(
+        RecordKey.tenant_id == tenant_id, RecordKey.object_type == object_type, RecordKey.value == normalise(value)
+    )
+    found = list(db.session.scalars(by_key.limit(100)))
+    try:
+        found.append(uuid.UUID(value.strip()))
+    except ValueError:
+        by_link = select(Link.record_id).where(Link.tenant_id == tenant_id, Link.external_id == value.strip())
+        found.extend(db.session.scalars(by_link.limit(100)))
+    return found
+
+
+def count_records(tenant_id: uuid.UUID) -> dict[str, int]:
+    """Return object type -> number of live records, counted up to COUNT_LIMIT + 1 each."""
+    types = db.session.scalars(
+        select(Record.object_type).where(Record.tenant_id == tenant_id).distinct().order_by(Record.object_type)
+    ).all()
+    counts = {}
+    for object_type in types:
+        some = scoped(Record, tenant_id).where(Record.object_type == object_type, Record.deleted_at.is_(None))
+        inner = some.with_only_columns(Record.id).limit(COUNT_LIMIT + 1).subquery()
+        counts[object_type] = db.session.scalar(select(func.count()).select_from(inner)) or 0
+    return counts
+
+
+def get_record(tenant_id: uuid.UUID, record_id: uuid.UUID) -> Record:
+    """Return the record or raise NotFoundError."""
+    found = db.session.scalar(scoped(Record, tenant_id).where(Record.id == record_id))
+    if found is None:
+        raise NotFoundError("There is no such record.")
+    return found
+
+
+def get_story(tenant_id: uuid.UUID, record_id: uuid.UUID, *, limit: int = 100) -> Story:
+    """Return everything known about a record; NotFoundError when it is not there."""
+    record = get_record(tenant_id, record_id)
+    changes = list(
+        db.session.scalars(
+            scoped(Change, tenant_id).where(Change.record_id == record_id).order_by(Change.id.desc()).limit(limit)
+        )
+    )
+    links = db.session.execute(
+        select(Link, Installation)
+        .join(Installation, (Installation.tenant_id == Link.tenant_id) & (Installation.id == Link.installation_id))
+        .where(Link.tenant_id == tenant_id, Link.record_id == record_id)
+        .order_by(Link.created_at)
+    )
+    return Story(record, _origins(record, changes), [(row[0], row[1]) for row in links], changes)
+
+
+def _origins(record: Record, changes: list[Change]) -> list[FieldOrigin]:
+    last: dict[str, Change] = {}
+    for change in changes:
+        for name in change.after:
+            last.setdefault(name, change)
+    return [FieldOrigin(name, value, last.get(name)) for name, value in sorted(record.data.items())]

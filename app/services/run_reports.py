@@ -1,0 +1,121 @@
+"""What pages show of runs: history, totals, progress with rate and remaining time."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+
+from app.clock import now
+from app.db import db
+from app.models.runs import FailedRecord, HttpExchange, Run, RunStream
+from app.services import runs
+from app.tenancy import scoped
+
+COUNTERS = ("read", "created", "updated", "linked", "unchanged", "deleted", "failed", "conflicts")
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run with the sums of its streams."""
+
+    run: Run
+    sums: dict[str, int]
+
+    @property
+    def written(self) -> int:
+        """Records that were created, changed or joined."""
+        return self.sums["created"] + self.sums["updated"] + self.sums["linked"]
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, or has taken until now."""
+        if self.run.started_at is None:
+            return None
+        return ((self.run.finished_at or now()) - self.run.started_at).total_seconds()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A live run: done of total (None: the vendor does not say), records a second, seconds left."""
+
+    row: RunRow
+    streams: Sequence[RunStream]
+    done: int
+    total: int | None
+    rate: float | None
+    remaining: float | None
+
+    @property
+    def percent(self) -> int | None:
+        """Whole percent, never 100 before the end."""
+        return min(99, self.done * 100 // self.total) if self.total else None
+
+
+def list_runs(
+    tenant_id: uuid.UUID, installation_id: uuid.UUID, *, before: uuid.UUID | None = None, limit: int = 25
+) -> list[RunRow]:
+    """Return runs with their sums, newest first; `before` is the id the last page ended with."""
+    query = scoped(Run, tenant_id).where(Run.installation_id == installation_id)
+    if before:
+        query = query.where(Run.id < before)
+    found = list(db.session.scalars(query.order_by(Run.id.desc()).limit(limit)))
+    sums = _sums(tenant_id, [run.id for run in found])
+    return [RunRow(run, sums.get(run.id, dict.fromkeys(COUNTERS, 0))) for run in found]
+
+
+def _sums(tenant_id: uuid.UUID, run_ids: list[uuid.UUID]) -> dict[uuid.UUID, dict[str, int]]:
+    columns = [func.sum(getattr(RunStream, name)) for name in COUNTERS]
+    rows = db.session.execute(
+        select(RunStream.run_id, *columns)
+        .where(RunStream.tenant_id == tenant_id, RunStream.run_id.in_(run_ids))
+        .group_by(RunStream.run_id)
+    )
+    return {row[0]: dict(zip(COUNTERS, map(int, row[1:]), strict=True)) for row in rows}
+
+
+def get_row(tenant_id: uuid.UUID, run_id: uuid.UUID) -> RunRow:
+    """Return one run with its sums, or raise NotFoundError."""
+    run = runs.get_run(tenant_id, run_id)
+    return RunRow(run, _sums(tenant_id, [run_id]).get(run_id, dict.fromkeys(COUNTERS, 0)))
+
+
+def get_progress(tenant_id: uuid.UUID, run_id: uuid.UUID, *, at: datetime | None = None) -> Progress:
+    """Return how far a run is; the rate is that of the whole run so far."""
+    row = get_row(tenant_id, run_id)
+    streams = list_streams(tenant_id, run_id)
+    totals = [stream.total for stream in streams if stream.mode == "full" or stream.total]
+    known = [total for total in totals if total is not None]
+    total = sum(known) if streams and len(known) == len(streams) else None
+    seconds = ((at or now()) - row.run.started_at).total_seconds() if row.run.started_at else 0
+    rate = row.sums["read"] / seconds if seconds >= 1 and row.sums["read"] else None
+    remaining = max(total - row.sums["read"], 0) / rate if total and rate else None
+    return Progress(row, streams, row.sums["read"], total, rate, remaining)
+
+
+def list_streams(tenant_id: uuid.UUID, run_id: uuid.UUID) -> list[RunStream]:
+    """Return the streams of a run in order."""
+    query = scoped(RunStream, tenant_id).where(RunStream.run_id == run_id).order_by(RunStream.position)
+    return list(db.session.scalars(query))
+
+
+def causes(tenant_id: uuid.UUID, run_id: uuid.UUID) -> list[tuple[str, str | None, str, int]]:
+    """Return (stream, field, message of one, count) of the records that failed in a run and are still open."""
+    rows = db.session.execute(
+        select(FailedRecord.stream, FailedRecord.field, func.min(FailedRecord.message), func.count())
+        .where(
+            FailedRecord.tenant_id == tenant_id,
+            FailedRecord.run_id == run_id,
+            FailedRecord.state.in_(("waiting", "parked")),
+        )
+        .group_by(FailedRecord.stream, FailedRecord.field)
+        .order_by(func.count().desc())
+    )
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+
+def list_exchanges(tenant_id: uuid.UUID, run_id: uuid.UUID) -> list[HttpExchange]:
+    """Return the redacted HTTP exchanges kept of a run, oldest first."""
+    query = scoped(HttpExchange, tenant_id).where(HttpExchange.run_id == run_id).order_by(HttpExchange.id)
+    return list(db.session.scalars(query.limit(100)))

@@ -1,0 +1,235 @@
+"""Runs: start, stop, confirm, and the bookkeeping while one works. The row is the truth; a task wakes the worker."""
+
+import uuid
+from datetime import timedelta
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from app.clock import now
+from app.errors import ConflictError, NotFoundError
+from app.ids import new_id
+from app.models.installations import Installation, InstallationStream
+from app.models.runs import HttpExchange, Run, RunStream
+from app.db import db
+from app.services import problems, tasks
+from app.sync.retry import PAUSE_AFTER, WARN_AFTER, Decision
+from app.tenancy import scoped
+from connectors.sdk import ConnectorError, Exchange
+
+LIVE_STATES = ("queued", "running")
+# A stream whose last complete pass is older than this is read in full again, which is how silent deletes are found.
+FULL_PASS_EVERY = timedelta(days=7)
+
+
+def queue_sync(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, due_at: object = None) -> None:
+    """Make sure a worker looks at the installation; a second request while one runs makes it look again."""
+    tasks.add_task(tenant_id, "sync", "sync", str(installation_id), ref=installation_id, due_at=due_at)
+
+
+def start_run(
+    tenant_id: uuid.UUID,
+    installation_id: uuid.UUID,
+    *,
+    trigger: str,
+    mode: str = "incremental",
+    user_id: uuid.UUID | None = None,
+) -> Run:
+    """Start a run, or return the live one: a page sent twice starts one run. ConflictError when it cannot run."""
+    installation = get_installation(tenant_id, installation_id)
+    if installation.state != "active" and trigger != "first":
+        raise ConflictError("This installation is not active. Resume it first.", code="not_active")
+    row = {
+        "tenant_id": tenant_id, "id": new_id(), "installation_id": installation_id, "trigger": trigger, "mode": mode,
+        "listing_version_id": installation.listing_version_id, "started_by": user_id, "created_at": now(),
+    }  # fmt: skip
+    db.session.execute(insert(Run).values(row).on_conflict_do_nothing())
+    queue_sync(tenant_id, installation_id)
+    run = live_run(tenant_id, installation_id)
+    if run is None:
+        raise ConflictError("The run ended while this page was sent. Load the page again.")
+    return run
+
+
+def get_installation(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Installation:
+    """Return the installation or raise NotFoundError."""
+    found = db.session.scalar(scoped(Installation, tenant_id).where(Installation.id == installation_id))
+    if found is None:
+        raise NotFoundError("There is no such installation.")
+    return found
+
+
+def get_run(tenant_id: uuid.UUID, run_id: uuid.UUID) -> Run:
+    """Return the run or raise NotFoundError."""
+    found = db.session.scalar(scoped(Run, tenant_id).where(Run.id == run_id))
+    if found is None:
+        raise NotFoundError("There is no such run.")
+    return found
+
+
+def live_run(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Run | None:
+    """Return the queued or running run of an installation."""
+    query = scoped(Run, tenant_id).where(Run.installation_id == installation_id, Run.state.in_(LIVE_STATES))
+    return db.session.scalar(query)
+
+
+def stop_run(tenant_id: uuid.UUID, run_id: uuid.UUID) -> None:
+    """Ask a live run to stop; it does so before its next page. A run that has ended is left as it is."""
+    db.session.execute(
+        update(Run)
+        .where(Run.tenant_id == tenant_id, Run.id == run_id, Run.state.in_(LIVE_STATES))
+        .values(stop_requested=True, waiting_until=None)
+    )
+    queue_sync(tenant_id, get_run(tenant_id, run_id).installation_id)
+
+
+def confirm_deletes(tenant_id: uuid.UUID, run_id: uuid.UUID, user_id: uuid.UUID) -> None:
+    """Let a run that asked about its deletes go on from where it stopped."""
+    asking = db.session.scalar(scoped(Run, tenant_id).where(Run.id == run_id, Run.state == "asking").with_for_update())
+    if asking is None:
+        raise ConflictError("This run no longer waits for an answer.")
+    asking.state, asking.confirmed, asking.started_by, asking.finished_at = "running", True, user_id, None
+    streams = update(RunStream).where(RunStream.tenant_id == tenant_id, RunStream.run_id == run_id)
+    db.session.execute(streams.where(RunStream.state == "asking").values(state="reading"))
+    problems.close(tenant_id, asking.installation_id, "deletes_ask")
+    queue_sync(tenant_id, asking.installation_id)
+
+
+def begin(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Run | None:
+    """Return the live run for a worker, made now when the schedule asks for one; None when there is nothing to do."""
+    installation = get_installation(tenant_id, installation_id)
+    run = live_run(tenant_id, installation_id)
+    if run is None:
+        if installation.state != "active" or installation.blocked_code or _asking(tenant_id, installation_id):
+            return None
+        run = Run(
+            tenant_id=tenant_id,
+            id=new_id(),
+            installation_id=installation_id,
+            trigger="schedule",
+            listing_version_id=installation.listing_version_id,
+        )
+        db.session.add(run)
+    if run.state == "queued" or run.started_at is None:
+        run.state, run.started_at = "running", now()
+        db.session.flush()  # The streams below refer to the run.
+        _add_streams(tenant_id, run)
+    run.waiting_code, run.waiting_until = None, None
+    return run
+
+
+def _asking(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> bool:
+    query = select(Run.id).where(Run.tenant_id == tenant_id, Run.installation_id == installation_id)
+    return db.session.scalar(query.where(Run.state == "asking").limit(1)) is not None
+
+
+def _add_streams(tenant_id: uuid.UUID, run: Run) -> None:
+    streams = db.session.scalars(
+        scoped(InstallationStream, tenant_id)
+        .where(InstallationStream.installation_id == run.installation_id, InstallationStream.enabled)
+        .order_by(InstallationStream.created_at, InstallationStream.stream)
+    ).all()
+    for position, stream in enumerate(streams):
+        stale = stream.last_complete_at is None or now() - stream.last_complete_at > FULL_PASS_EVERY
+        full = run.mode == "full" or stream.full_pass_due or stream.since is None or stale
+        db.session.add(
+            RunStream(
+                tenant_id=tenant_id,
+                run_id=run.id,
+                stream=stream.stream,
+                position=position,
+                mode="full" if full else "incremental",
+                pass_id=new_id(),
+                mapping_version=stream.mapping_version,
+            )
+        )
+    if any(stream.full_pass_due for stream in streams):
+        run.mode = "full"
+
+
+def finish(tenant_id: uuid.UUID, run: Run) -> None:
+    """End a run whose streams are all done; the call that worked closes what had stopped the sync."""
+    run.state, run.finished_at = "done", now()
+    installation = get_installation(tenant_id, run.installation_id)
+    installation.failures_in_row, installation.last_success_at, installation.blocked_code = 0, now(), None
+    problems.close_run_problems(tenant_id, run.installation_id)
+    problems.sum_up_failed_records(tenant_id, run.installation_id, run.id)
+
+
+def end_stopped(tenant_id: uuid.UUID, run: Run) -> None:
+    """End a run that a person has stopped."""
+    _end(tenant_id, run, "stopped")
+    problems.sum_up_failed_records(tenant_id, run.installation_id, run.id)
+
+
+def _end(tenant_id: uuid.UUID, run: Run, state: str) -> None:
+    run.state, run.finished_at, run.waiting_code, run.waiting_until = state, now(), None, None
+    unfinished = update(RunStream).where(RunStream.tenant_id == tenant_id, RunStream.run_id == run.id)
+    db.session.execute(unfinished.where(RunStream.state.in_(("waiting", "reading"))).values(state=state))
+
+
+def postpone(run: Run, decision: Decision) -> None:
+    """Let the run wait: the page shows why and until when. Only `again` counts as a try."""
+    run.waiting_code = decision.code
+    run.waiting_until = now() + timedelta(seconds=decision.delay)
+    run.tries += decision.kind == "again"
+
+
+def fail(tenant_id: uuid.UUID, run: Run, decision: Decision, error: ConnectorError) -> None:
+    """End the run with an error and open its problem; block when a person must act, pause after many in a row."""
+    _end(tenant_id, run, "failed")
+    run.error_code, run.error_message = decision.code, error.user_message
+    run.error_fix, run.error_detail = error.fix, error.message[:1000]
+    installation = get_installation(tenant_id, run.installation_id)
+    installation.failures_in_row += 1
+    blocks = decision.kind == "block"
+    if blocks:
+        installation.blocked_code = decision.code
+    problems.open_problem(
+        tenant_id, run.installation_id, decision.code, error.user_message, error.fix, detail=error.message,
+        run_id=run.id, stops_sync=blocks,
+    )  # fmt: skip
+    problems.sum_up_failed_records(tenant_id, run.installation_id, run.id)
+    if blocks:
+        return
+    if installation.failures_in_row >= PAUSE_AFTER:
+        installation.state = "paused"
+        installation.paused_reason = f"Paused by itself after {PAUSE_AFTER} failed runs in a row."
+    elif installation.failures_in_row >= WARN_AFTER:
+        left = PAUSE_AFTER - installation.failures_in_row
+        problems.open_problem(
+            tenant_id, run.installation_id, "pause_ahead",
+            f"{installation.failures_in_row} runs in a row have failed. After {left} more the sync pauses by itself.",
+            "Solve the other problem of this installation; the count starts anew with the next run that is done.",
+            run_id=run.id,
+        )  # fmt: skip
+
+
+def ask(tenant_id: uuid.UUID, run: Run, candidates: int, live: int) -> None:
+    """Stop before deleting: the run would remove more than the guard allows and a person must say so."""
+    run.state, run.finished_at = "asking", now()
+    message = f"This run would delete {candidates:,} of {live:,} records. Nothing has been deleted."
+    problems.open_problem(
+        tenant_id, run.installation_id, "deletes_ask", message,
+        "Look whether the records are really gone at the other side, then confirm the deletes or leave the records.",
+        run_id=run.id, stops_sync=True,
+    )  # fmt: skip
+
+
+def keep_exchanges(tenant_id: uuid.UUID, run: Run, exchanges: list[Exchange]) -> None:
+    """Keep redacted HTTP exchanges for support."""
+    for exchange in exchanges:
+        db.session.add(
+            HttpExchange(
+                tenant_id=tenant_id,
+                installation_id=run.installation_id,
+                run_id=run.id,
+                method=exchange.method,
+                url=exchange.url,
+                status=exchange.status,
+                ms=round(exchange.ms),
+                request={"headers": dict(exchange.request_headers), "body": exchange.request_body},
+                response={"headers": dict(exchange.response_headers), "body": exchange.response_body},
+                error=exchange.error,
+            )
+        )

@@ -1,0 +1,29 @@
+"""When deletes may be applied, and when a person is asked first (reliability 3.2, D12 and D13)."""
+
+from dataclasses import dataclass
+
+SHARE = 0.20
+FLOOR = 20
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`apply` the deletes, or `ask`; neither: keep everything and do nothing."""
+
+    apply: bool
+    ask: bool
+
+
+def judge(candidates: int, live: int, *, seen: int | None, confirmed: bool) -> Verdict:
+    """Decide about `candidates` deletes among `live` links.
+
+    `seen` is how many records a complete pass has shown, None for explicit tombstones. A side that shows nothing
+    at all never deletes. More than 20 and more than 20 % asks, unless a person has confirmed this run.
+    """
+    if not candidates:
+        return Verdict(False, False)
+    if seen == 0:
+        return Verdict(False, candidates > FLOOR and not confirmed)
+    if candidates > FLOOR and candidates > SHARE * live and not confirmed:
+        return Verdict(False, True)
+    return Verdict(True, False)

@@ -1,0 +1,20 @@
+"""How a value is normalised before records are found by it."""
+
+from typing import Any
+
+
+def normalise(value: Any) -> str | None:
+    """Return the text a key value is stored and compared as; None when there is nothing to find by."""
+    if value is None or value is True or value is False:
+        return None
+    return str(value).strip().casefold() or None
+
+
+def keys_of(data: dict[str, Any], fields: tuple[str, ...]) -> dict[str, str]:
+    """Return field -> normalised value for every key field that has one."""
+    found = {}
+    for field in fields:
+        value = normalise(data.get(field))
+        if value is not None:
+            found[field] = value
+    return found

@@ -1,0 +1,59 @@
+"""What a connector's error means for the run: wait, try again, start the pass anew, stop until a person acts, or fail."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from connectors.sdk.errors import (
+    AuthError,
+    ConfigError,
+    ConnectorError,
+    CursorExpiredError,
+    RateLimitedError,
+    RetryableError,
+    ScopeError,
+)
+
+MAX_TRIES = 5
+WARN_AFTER = 5
+PAUSE_AFTER = 10
+_DELAYS = (5.0, 30.0, 120.0, 600.0, 1800.0)
+_LONGEST_WAIT = 900.0
+
+
+@dataclass(frozen=True)
+class Decision:
+    """`kind`: wait (not the vendor's fault nor ours), again (counted), restart (full pass), block, fail."""
+
+    kind: Literal["wait", "again", "restart", "block", "fail"]
+    code: str
+    delay: float = 0.0
+
+
+def decide(error: ConnectorError, tries: int) -> Decision:
+    """Decide on `error` after `tries` counted failures of this run; a rate limit is never counted."""
+    match error:
+        case RateLimitedError():
+            return Decision("wait", "rate_limited", min(error.retry_after or 60.0, _LONGEST_WAIT))
+        case CursorExpiredError():
+            return Decision("restart", "cursor_expired")
+        case AuthError():
+            return Decision("block", "reconnect")
+        case ScopeError():
+            return Decision("block", "permission_missing")
+        case ConfigError():
+            return Decision("block", "settings_wrong")
+        case RetryableError() if tries < MAX_TRIES:
+            delay = max(error.retry_after or 0.0, _DELAYS[min(tries, len(_DELAYS) - 1)])
+            return Decision("again", "vendor_down", min(delay, 2 * _LONGEST_WAIT))
+        case RetryableError():
+            return Decision("fail", "vendor_down")
+        case _:
+            return Decision("fail", error.code)
+
+
+RECORD_DELAYS = (60.0, 600.0, 3600.0)
+
+
+def record_delay(tries: int) -> float | None:
+    """Return the seconds until a failed record is tried alone again, None when it is parked."""
+    return RECORD_DELAYS[tries - 1] if tries <= len(RECORD_DELAYS) else None

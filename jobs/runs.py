@@ -1,0 +1,164 @@
+"""The sync task: pages of one installation, one transaction each, until all streams are read or the slice is over."""
+
+import uuid
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from app import log
+from app.clock import now
+from app.services import pages, passes, runs, tasks
+from app.services.pages import DeletesNeedConfirmationError, PageContext
+from app.services.tasks import Again, Done, LeasedTask, Outcome
+from app.sync.retry import decide
+from app.transaction import outside, transaction
+from connectors.sdk import AuthError, Checkpoint, Connector, ConnectorError, Exchange, Page, Session
+from jobs.drain import Slice
+from jobs.vendor import vendor_session
+
+_KEPT_EXCHANGES = 10
+_logger = log.logger(__name__)
+
+
+@dataclass
+class _Work:
+    """One slice of one run."""
+
+    task: LeasedTask
+    slice: Slice
+    installation_id: uuid.UUID
+    run_id: uuid.UUID
+    exchanges: deque[Exchange] = field(default_factory=lambda: deque(maxlen=_KEPT_EXCHANGES))
+    refreshed: bool = False
+
+
+class _SliceOverError(Exception):
+    """The slice has used its time; the task goes back."""
+
+
+class _StoppedError(Exception):
+    """A person has stopped the run."""
+
+
+def sync(task: LeasedTask, slice_: Slice) -> Outcome:
+    """Work on the live run of an installation, or start the one its schedule asks for."""
+    assert task.ref is not None
+    with transaction():
+        tasks.fence(task)
+        run = runs.begin(task.tenant_id, task.ref)
+        if run is None:
+            return Done()
+        work = _Work(task, slice_, task.ref, run.id)
+    with log.bind(run_id=str(work.run_id), installation_id=str(task.ref)):
+        try:
+            _read_streams(work)
+        except _SliceOverError:
+            return Again(now())
+        except _StoppedError:
+            return _settle(work, lambda run: runs.end_stopped(task.tenant_id, run))
+        except DeletesNeedConfirmationError as question:
+            candidates, live = question.candidates, question.live
+            return _settle(work, lambda run: runs.ask(task.tenant_id, run, candidates, live))
+        except ConnectorError as error:
+            return _stumble(work, error)
+        return _settle(work, lambda run: runs.finish(task.tenant_id, run))
+
+
+def _settle(work: _Work, end: object) -> Outcome:
+    with transaction():
+        tasks.fence(work.task)
+        run = runs.get_run(work.task.tenant_id, work.run_id)
+        end(run)  # type: ignore[operator]  # a callable of one run
+        if run.sampled or run.state == "failed":
+            runs.keep_exchanges(work.task.tenant_id, run, list(work.exchanges))
+        _logger.info("run ended", state=run.state)
+    return Done()
+
+
+def _stumble(work: _Work, error: ConnectorError) -> Outcome:
+    tenant_id = work.task.tenant_id
+    with transaction():
+        tasks.fence(work.task)
+        run = runs.get_run(tenant_id, work.run_id)
+        decision = decide(error, run.tries)
+        _logger.warning("run stumbled", decision=decision.kind, code=decision.code, error=error.message)
+        runs.keep_exchanges(tenant_id, run, list(work.exchanges))
+        if decision.kind in ("wait", "again"):
+            runs.postpone(run, decision)
+            return Again(now() + timedelta(seconds=decision.delay))
+        if decision.kind == "restart":
+            for stream in passes.list_streams(tenant_id, work.run_id):
+                if stream.state == "reading":
+                    passes.restart(stream)
+            return Again(now())
+        runs.fail(tenant_id, run, decision, error)
+    return Done()
+
+
+def _read_streams(work: _Work) -> None:
+    tenant_id = work.task.tenant_id
+    connector, session = vendor_session(tenant_id, work.installation_id, on_exchange=work.exchanges.append)
+    with transaction():
+        names = [stream.stream for stream in passes.list_streams(tenant_id, work.run_id) if stream.state != "done"]
+    for name in names:
+        _read_stream(work, connector, session, name)
+
+
+def _read_stream(work: _Work, connector: Connector, session: Session, name: str) -> None:
+    tenant_id = work.task.tenant_id
+    with transaction():
+        tasks.fence(work.task)
+        run = runs.get_run(tenant_id, work.run_id)
+        stream = next(s for s in passes.list_streams(tenant_id, work.run_id) if s.stream == name)
+        installation = runs.get_installation(tenant_id, work.installation_id)
+        context = passes.open_context(
+            tenant_id, installation, name, connector.manifest, run=run, run_stream=stream
+        )
+        checkpoint = passes.open_checkpoint(tenant_id, work.installation_id, stream)
+        read, deleted = passes.is_read(stream), stream.deleted
+    if not read:
+        for page in _pages(work, connector, session, name, checkpoint):
+            deleted += _apply(work, context, page, deleted)
+            checkpoint = page.checkpoint
+            if work.slice.over() and not page.last:
+                raise _SliceOverError
+    with transaction():
+        tasks.fence(work.task)
+        stream = next(s for s in passes.list_streams(tenant_id, work.run_id) if s.stream == name)
+        passes.finish_pass(context, stream, connector.next_since(name, checkpoint))
+
+
+def _apply(work: _Work, context: PageContext, page: Page, deleted: int) -> int:
+    with transaction():
+        tasks.fence(work.task)
+        if runs.get_run(work.task.tenant_id, work.run_id).stop_requested:
+            raise _StoppedError
+        counts = pages.apply_page(context, page, deleted_before=deleted)
+        passes.advance(context, page, counts)
+    return counts.deleted
+
+
+def _pages(
+    work: _Work, connector: Connector, session: Session, name: str, checkpoint: Checkpoint
+) -> Iterator[Page]:
+    """Yield pages while the next is already being fetched; the fetching thread holds no database session."""
+    with outside(), ThreadPoolExecutor(1, thread_name_prefix="prefetch") as pool:
+        ahead: Future[Page] | None = pool.submit(connector.read, session, name, checkpoint)
+        while ahead is not None:
+            try:
+                page = ahead.result()
+            except AuthError:
+                # The token may have been taken back early; one fresh one is tried before a person is asked.
+                if work.refreshed or connector.manifest.auth.kind != "oauth2":
+                    raise
+                work.refreshed = True
+                _, session = vendor_session(
+                    work.task.tenant_id, work.installation_id, on_exchange=work.exchanges.append, refresh=True
+                )
+                ahead = pool.submit(connector.read, session, name, checkpoint)
+                continue
+            checkpoint = page.checkpoint
+            ahead = None if page.last else pool.submit(connector.read, session, name, checkpoint)
+            yield page
