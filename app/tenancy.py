@@ -26,10 +26,15 @@ PLATFORM_TABLES = frozenset(
 USER_TABLES = frozenset({"sessions", "user_tokens"})
 # (2) SECURITY DEFINER functions, owned by patchbay_lookup; they return ids only.
 LOOKUP_FUNCTIONS = frozenset(
-    {"lookup_session", "lookup_user_token", "lookup_invitation", "lookup_oauth_state", "claim_task"}
-)
+    {
+        "lookup_session", "lookup_user_token", "lookup_invitation", "lookup_oauth_state", "lookup_tenants",
+        "claim_task", "lane_waits",
+    }
+)  # fmt: skip
 # Tables on which patchbay_lookup has a policy of its own, for exactly those functions.
-LOOKUP_TABLES = frozenset({"sessions", "user_tokens", "invitations", "oauth_states", "tasks", "task_gates"})
+LOOKUP_TABLES = frozenset(
+    {"sessions", "user_tokens", "invitations", "oauth_states", "tasks", "task_gates", "tenants"}
+)
 # (3) Tables the dispatcher may cross; they hold no customer data.
 DISPATCHER_TABLES = frozenset({"tasks", "task_gates", "schedules"})
 # Tables with a second, narrower SELECT policy: a user sees the memberships and tenants they belong to.

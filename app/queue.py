@@ -1,0 +1,60 @@
+"""The bell: a message in Redis that tells a worker to look at the tasks. It carries no data and may be lost."""
+
+from functools import lru_cache
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError
+from rq import Queue, Worker
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from app import log
+
+DRAIN = "jobs.drain.drain"
+BELLS_PER_WORKER = 2
+_logger = log.logger(__name__)
+
+
+class BellJob(Job):
+    """A job that can be nothing but a bell: whoever can write to Redis could else run any function (measured)."""
+
+    @property
+    def func(self) -> Any:
+        if self.func_name != DRAIN or self.instance or self.kwargs or not _is_lane(self.args):
+            raise PermissionError(f"Refused: only {DRAIN} with one lane may be called.")
+        return super().func
+
+    def restore(self, raw_data: Any) -> None:
+        """Load from Redis; callbacks, dependencies and webhooks are refused before anything is imported."""
+        super().restore(raw_data)
+        names = (self._success_callback_name, self._failure_callback_name, self._stopped_callback_name)
+        if any(names) or self._dependency_ids:
+            raise PermissionError("Refused: a bell has no callbacks and no dependencies.")
+
+
+def _is_lane(args: Any) -> bool:
+    return len(args) == 1 and args[0] in ("fast", "send", "sync")
+
+
+@lru_cache(maxsize=4)
+def connect(url: str) -> Redis:
+    """Return the client for a Redis URL; calls give up after two seconds."""
+    return Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)
+
+
+def queue_of(lane: str, connection: Redis) -> Queue:
+    """Return RQ's queue of a lane."""
+    return Queue(lane, connection=connection, job_class=BellJob, serializer=JSONSerializer, default_timeout=90)
+
+
+def ring(url: str, lane: str, *, bells: int = 1) -> None:
+    """Put up to `bells` bells into a lane, never more than two for each worker. Redis gone: the dispatcher rings later."""
+    try:
+        connection = connect(url)
+        queue = queue_of(lane, connection)
+        room = BELLS_PER_WORKER * max(1, Worker.count(queue=queue)) - queue.count
+        for _ in range(min(bells, room)):
+            queue.enqueue_call(DRAIN, args=(lane,), result_ttl=0, failure_ttl=3600, description="bell")
+    except (RedisError, OSError) as error:
+        _logger.warning("bell not rung", lane=lane, error=type(error).__name__)

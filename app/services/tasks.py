@@ -1,0 +1,214 @@
+"""The staging table of RQ: add a task with the change that causes it; claim, fence and end it in a worker."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from flask import current_app
+from sqlalchemy import case, func, literal, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from app import queue
+from app.clock import now
+from app.config import Settings
+from app.db import db
+from app.ids import new_id
+from app.models.tasks import Task, TaskGate
+from app.sync.backoff import backoff
+from app.transaction import after_commit
+
+_LIVE = Task.state.in_(("ready", "leased"))
+_CLOCK = func.clock_timestamp()
+
+
+class LeaseLostError(Exception):
+    """Another worker has taken the task over; whatever this one still holds must not be written."""
+
+
+@dataclass(frozen=True)
+class LeasedTask:
+    """A task this worker holds until its lease ends."""
+
+    tenant_id: uuid.UUID
+    id: uuid.UUID
+    token: int
+    lane: str
+    kind: str
+    key: str
+    ref: uuid.UUID | None
+    attempts: int
+    max_attempts: int
+
+
+@dataclass(frozen=True)
+class Done:
+    """The work is finished."""
+
+
+@dataclass(frozen=True)
+class Again:
+    """There is more to do, not before `due_at`."""
+
+    due_at: datetime
+
+
+@dataclass(frozen=True)
+class Park:
+    """A person must look at it; `reason` says at what."""
+
+    reason: str
+
+
+Outcome = Done | Again | Park
+
+
+def _settings() -> Settings:
+    found: Settings = current_app.extensions["settings"]
+    return found
+
+
+def add_task(
+    tenant_id: uuid.UUID, lane: str, kind: str, key: str, *, ref: uuid.UUID | None = None,
+    host: str | None = None, due_at: datetime | None = None, max_attempts: int = 5,
+) -> None:  # fmt: skip
+    """Add a task in the caller's transaction and ring after it.
+
+    One live task per (tenant, kind, key): a ready one is moved forward, a running one runs once more afterwards, so
+    that no wake-up is lost.
+    """
+    due = due_at or now()
+    statement = insert(Task).values(
+        tenant_id=tenant_id, id=new_id(), lane=lane, kind=kind, key=key, ref=ref, host=host, due_at=due,
+        max_attempts=max_attempts, created_at=now(),
+    )  # fmt: skip
+    leased = Task.state == "leased"
+    db.session.execute(insert(TaskGate).values(tenant_id=tenant_id, lane=lane).on_conflict_do_nothing())
+    db.session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["tenant_id", "kind", "key"],
+            index_where=_LIVE,
+            set_={
+                "rerun": or_(Task.rerun, leased),
+                "due_at": case((leased, statement.excluded.due_at), else_=func.least(Task.due_at, due)),
+            },
+        )
+    )
+    url = _settings().redis_url.get_secret_value()
+    if due <= now() + timedelta(seconds=1):
+        after_commit(lambda: queue.ring(url, lane))
+
+
+def claim(lane: str, worker: str) -> LeasedTask | None:
+    """Claim the next due task of a lane: the tenant served least recently, then its oldest. None when none is due."""
+    settings = _settings()
+    row = db.session.execute(
+        text("SELECT task_tenant, task_id, task_token FROM claim_task(:lane, :worker, :lease, :tenants, :hosts)"),
+        {
+            "lane": lane, "worker": worker, "lease": settings.lease_seconds, "tenants": settings.tenant_cap,
+            "hosts": settings.host_cap,
+        },
+    ).first()  # fmt: skip
+    return _blank(row[0], row[1], row[2], lane) if row else None
+
+
+def _blank(tenant_id: uuid.UUID, task_id: uuid.UUID, token: int, lane: str) -> LeasedTask:
+    return LeasedTask(tenant_id, task_id, token, lane, "", "", None, 0, 0)
+
+
+def load(claimed: LeasedTask) -> LeasedTask:
+    """Return the claimed task with its contents; its tenant must be bound. LeaseLostError when it is gone."""
+    row = db.session.scalar(select(Task).where(*_held(claimed)))
+    if row is None:
+        raise LeaseLostError
+    return LeasedTask(
+        row.tenant_id, row.id, row.lease_token, row.lane, row.kind, row.key, row.ref, row.attempts, row.max_attempts
+    )
+
+
+def _held(task: LeasedTask) -> tuple[object, ...]:
+    return (
+        Task.tenant_id == task.tenant_id,
+        Task.id == task.id,
+        Task.lease_token == task.token,
+        Task.state == "leased",
+    )
+
+
+def fence(task: LeasedTask) -> None:
+    """Renew the lease, or raise LeaseLostError: the first statement of each transaction that writes results."""
+    until = _CLOCK + timedelta(seconds=_settings().lease_seconds)
+    renewed = update(Task).where(*_held(task)).values(lease_until=until)
+    if db.session.execute(renewed, execution_options={"synchronize_session": False}).rowcount != 1:
+        raise LeaseLostError
+
+
+def end(task: LeasedTask, outcome: Outcome) -> None:
+    """Record the outcome under the fence; a task asked for again meanwhile becomes ready anew."""
+    values: dict[str, object] = {"lease_until": None, "rerun": False}
+    match outcome:
+        case Again(due_at):
+            # A wake-up that came meanwhile wins over a later time.
+            due = case((Task.rerun, func.least(Task.due_at, due_at)), else_=literal(due_at))
+            values |= {"state": "ready", "due_at": due, "attempts": 0}
+        case Park(reason):
+            values |= {"state": "parked", "last_error": reason[:500], "finished_at": now()}
+        case Done():
+            values |= {
+                "state": case((Task.rerun, "ready"), else_="done"),
+                "due_at": case((Task.rerun, Task.due_at), else_=Task.due_at),
+                "finished_at": case((Task.rerun, None), else_=now()),
+                "attempts": 0,
+            }
+    _guarded(task, values)
+
+
+def fail(task: LeasedTask, error: str) -> None:
+    """Record an unexpected error: again later with backoff, or dead after the last attempt."""
+    dead = task.attempts >= task.max_attempts
+    due = now() + timedelta(seconds=backoff(task.attempts, seed=str(task.id)))
+    values: dict[str, object] = {"last_error": error[:500], "lease_until": None, "rerun": False}
+    values |= {"state": "dead", "finished_at": now()} if dead else {"state": "ready", "due_at": due}
+    _guarded(task, values)
+
+
+def _guarded(task: LeasedTask, values: dict[str, object]) -> None:
+    changed = update(Task).where(*_held(task)).values(values)
+    if db.session.execute(changed, execution_options={"synchronize_session": False}).rowcount != 1:
+        raise LeaseLostError
+
+
+def others_wait(task: LeasedTask) -> bool:
+    """Whether another tenant has due work in this task's lane."""
+    query = text("SELECT lane_waits(:lane, :tenant)")
+    return bool(db.session.scalar(query, {"lane": task.lane, "tenant": task.tenant_id}))
+
+
+def sweep() -> int:
+    """Free tasks whose lease has run out; one that has used all attempts is dead. For the dispatcher."""
+    expired = (
+        select(Task.tenant_id, Task.id)
+        .where(Task.state == "leased", Task.lease_until < _CLOCK)
+        .with_for_update(skip_locked=True)
+        .cte("expired")
+    )
+    dead = Task.attempts >= Task.max_attempts
+    result = db.session.execute(
+        update(Task)
+        .where(Task.tenant_id == expired.c.tenant_id, Task.id == expired.c.id, Task.state == "leased")
+        .values(
+            state=case((dead, "dead"), else_="ready"),
+            last_error=case((dead, "The worker was lost each time (crash limit)."), else_=Task.last_error),
+            finished_at=case((dead, _CLOCK), else_=None),
+            lease_until=None,
+        ),
+        execution_options={"synchronize_session": False},
+    )
+    return int(result.rowcount)
+
+
+def count_due() -> dict[str, int]:
+    """Return lane -> number of due tasks over all tenants. For the dispatcher."""
+    rows = db.session.execute(
+        select(Task.lane, func.count()).where(Task.state == "ready", Task.due_at <= _CLOCK).group_by(Task.lane)
+    )
+    return {row[0]: row[1] for row in rows}

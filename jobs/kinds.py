@@ -1,0 +1,24 @@
+"""Which function works on which kind of task; a house test imports each."""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+KINDS: dict[str, str] = {
+    "sync": "jobs.runs:sync",
+    "retry_records": "jobs.failed_records:retry_records",
+    "test_connection": "jobs.connections:test_connection",
+    "exchange_code": "jobs.connections:exchange_code",
+    "refresh_token": "jobs.connections:refresh_token",
+    "revoke": "jobs.connections:revoke",
+    "preview": "jobs.previews:answer",
+    "send_mail": "jobs.mails:send_mail",
+    "prune": "jobs.prune:prune",
+}
+
+
+def handler_of(kind: str) -> Callable[..., Any]:
+    """Return the function for a kind of task; KeyError when there is none."""
+    module, name = KINDS[kind].split(":")
+    found: Callable[..., Any] = getattr(import_module(module), name)
+    return found
