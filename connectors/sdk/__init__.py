@@ -1,0 +1,50 @@
+"""The public names of the connector SDK: the one import an author or the platform needs."""
+
+from connectors.sdk.answers import Pace
+from connectors.sdk.contract import Account, Connector, External, Page, Rejected, Session
+from connectors.sdk.errors import (
+    AuthError,
+    ConfigError,
+    ConnectorError,
+    ContractError,
+    CursorExpiredError,
+    EgressError,
+    RateLimitedError,
+    RecordError,
+    RetryableError,
+    ScopeError,
+    TooLargeError,
+    UnavailableError,
+    VendorDataError,
+)
+from connectors.sdk.fields import Choice, FieldInfo, TargetField
+from connectors.sdk.http import Exchange, HttpClient, Response
+from connectors.sdk.loader import Issue, ManifestError
+from connectors.sdk.manifest import Manifest, canonical, digest, json_schema, load_manifest, manifest_from_json
+from connectors.sdk.mapping import (
+    CompiledMapping,
+    FieldProblem,
+    Mapped,
+    MappingError,
+    Rule,
+    Transform,
+    compile_mapping,
+    fits,
+    rules_from_json,
+    rules_to_json,
+    suggest_rules,
+    suggest_transform,
+)
+from connectors.sdk.paging import Checkpoint
+from connectors.sdk.secret import Secret
+from connectors.sdk.transforms import TRANSFORMS, TransformInfo
+
+__all__ = [
+    "TRANSFORMS", "Account", "AuthError", "Checkpoint", "Choice", "CompiledMapping", "ConfigError", "Connector",
+    "ConnectorError", "ContractError", "CursorExpiredError", "EgressError", "Exchange", "External", "FieldInfo",
+    "FieldProblem", "HttpClient", "Issue", "Manifest", "ManifestError", "Mapped", "MappingError", "Pace", "Page",
+    "RateLimitedError", "RecordError", "Rejected", "Response", "RetryableError", "Rule", "ScopeError", "Secret",
+    "Session", "TargetField", "TooLargeError", "Transform", "TransformInfo", "UnavailableError", "VendorDataError",
+    "canonical", "compile_mapping", "digest", "fits", "json_schema", "load_manifest", "manifest_from_json",
+    "rules_from_json", "rules_to_json", "suggest_rules", "suggest_transform",
+]  # fmt: skip

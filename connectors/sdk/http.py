@@ -1,0 +1,276 @@
+"""The egress guard: the only module that opens connections to the outside.
+
+Resolves once and checks every answer by its own table, connects to the checked address with the host's name in TLS
+and Host, follows no redirect, ignores proxies and netrc from the environment, keeps no cookies, and caps bytes,
+inflated bytes and total time.
+"""
+
+import ipaddress
+import re
+import socket
+import time
+import zlib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+import orjson
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from connectors.sdk.addresses import Address, Network, is_allowed, is_public
+from connectors.sdk.errors import ConfigError, EgressError, TooLargeError, UnavailableError, VendorDataError
+
+Resolver = Callable[[str, int], list[str]]
+KEPT_BODY = 4096
+_KEPT_HEADERS = {
+    "content-type", "content-length", "date", "etag", "retry-after", "link", "next-page", "x-request-id",
+    "total-records", "total-objects", "x-ratelimit-remaining", "x-ratelimit-reset",
+}  # fmt: skip
+_SECRET_NAME = re.compile(r"(?i)(authorization|cookie|token|secret|password|api[-_]?key|signature|code|verifier)")
+_HEADER_VALUE = re.compile(r"^[\x20-\x7e]*$")
+_REMEMBER_SECONDS = 30.0
+_DEPTH = 64
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """Return the addresses of a host name by the machine's resolver."""
+    return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request and its answer, redacted, for support."""
+
+    at: datetime
+    method: str
+    url: str
+    status: int | None
+    ms: float
+    request_headers: Mapping[str, str]
+    request_body: str
+    response_headers: Mapping[str, str]
+    response_body: str
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Response:
+    """An answer, read to its end within the limits. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str = ""
+
+    def json(self) -> Any:
+        """Return the body as JSON; VendorDataError when it is none, holds NaN, or nests too deep."""
+        try:
+            value = orjson.loads(self.body)
+        except orjson.JSONDecodeError as error:
+            kind = self.headers.get("content-type", "no content type")
+            raise VendorDataError(f"{self.url} answered {self.status} with a body that is not JSON ({kind}).") from error
+        if self.body.count(b"[") + self.body.count(b"{") > _DEPTH and _depth(value) > _DEPTH:
+            raise VendorDataError(f"{self.url} answered with JSON nested deeper than {_DEPTH}.")
+        return value
+
+
+def _depth(value: Any) -> int:
+    deepest, level = 0, [value]
+    while level and deepest <= _DEPTH:
+        deepest += 1
+        level = [
+            inner
+            for item in level
+            if isinstance(item, dict | list)
+            for inner in (item.values() if isinstance(item, dict) else item)
+            if isinstance(inner, dict | list)
+        ]
+    return deepest
+
+
+@dataclass
+class HttpClient:
+    """Calls the hosts it was made for, and no others. Not shared between threads that call at the same time."""
+
+    hosts: Collection[str]
+    allow: Collection[Network] = ()
+    guard: Callable[[], None] | None = None
+    on_exchange: Callable[[Exchange], None] | None = None
+    limiter: Callable[[str], None] | None = None
+    resolver: Resolver = resolve
+    timeout: float = 15.0
+    max_bytes: int = 10 * 1024 * 1024
+    max_inflated: int = 20 * 1024 * 1024
+    _pools: dict[tuple[str, str, int], tuple[float, urllib3.HTTPConnectionPool]] = field(default_factory=dict)
+
+    def request(
+        self, method: str, url: str, *, params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None, json: Any = None, data: Mapping[str, str] | None = None,
+        secrets: Collection[str] = (),
+    ) -> Response:  # fmt: skip
+        """Send one request and return the answer, whatever its status.
+
+        EgressError for an address that may not be reached, UnavailableError for network trouble and timeouts,
+        TooLargeError beyond the limits. `secrets` are cut out of everything that is kept or raised.
+        """
+        if self.guard:
+            self.guard()
+        target, pool, path = self._open(url, params)
+        if self.limiter:
+            self.limiter(target)
+        sent = {"accept": "application/json", "user-agent": "Patchbay", "accept-encoding": "gzip", **(headers or {})}
+        for name, value in sent.items():
+            if not _HEADER_VALUE.match(value) or not _HEADER_VALUE.match(name):
+                raise ConfigError(f"The header {name} holds characters that a header may not have.")
+        body: bytes | None = None
+        if json is not None:
+            body, sent["content-type"] = orjson.dumps(json), "application/json"
+        elif data is not None:
+            body, sent["content-type"] = urlencode(data).encode(), "application/x-www-form-urlencoded"
+        at, began = datetime.now(UTC), time.monotonic()
+        shown = _clean(url.split("?")[0] + ("?" + path.split("?", 1)[1] if "?" in path else ""), secrets)
+        response, trouble = None, None
+        try:
+            response = self._send(pool, method, path, body, sent, target, began)
+            return Response(response.status, response.headers, response.body, shown)
+        except HTTPError as error:
+            trouble = f"{type(error).__name__} at {target}"
+            raise UnavailableError(f"{method} {shown}: {trouble}") from None
+        except (TooLargeError, UnavailableError) as error:
+            trouble = error.message
+            raise
+        finally:
+            if self.on_exchange:
+                self.on_exchange(_record(at, began, method, shown, sent, body, response, trouble, secrets))
+
+    def _open(self, url: str, params: Mapping[str, Any] | None) -> tuple[str, urllib3.HTTPConnectionPool, str]:
+        if any(ord(character) <= 32 or character == "\\" for character in url):
+            raise EgressError(f"{url!r} holds characters that an address may not have.")
+        try:
+            parts = urlsplit(url)
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+        except ValueError as error:
+            raise EgressError(f"{url!r} is not an address: {error}.") from None
+        host = (parts.hostname or "").rstrip(".")
+        if parts.scheme not in ("https", "http") or not host or "@" in parts.netloc:
+            raise EgressError(f"{url!r} is not an https address of the form https://host/path.")
+        if not _listed(host, port, parts.scheme, self.hosts):
+            raise EgressError(f"{host}:{port} is not one of the hosts this integration may call.")
+        query = parts.query
+        if params:
+            more = urlencode([(key, value) for key, value in params.items() if value is not None], doseq=True)
+            query = f"{query}&{more}" if query and more else query or more
+        path = urlunsplit(("", "", parts.path or "/", query, ""))
+        return host, self._pool(parts.scheme, host, port), path
+
+    def _pool(self, scheme: str, host: str, port: int) -> urllib3.HTTPConnectionPool:
+        known = self._pools.get((scheme, host, port))
+        if known and time.monotonic() - known[0] < _REMEMBER_SECONDS:
+            return known[1]
+        address = self._check(scheme, host, port)
+        options: dict[str, Any] = {"maxsize": 2, "retries": False, "block": False}
+        pool: urllib3.HTTPConnectionPool
+        if scheme == "https":
+            pool = urllib3.HTTPSConnectionPool(
+                str(address), port, server_hostname=host, assert_hostname=host, cert_reqs="CERT_REQUIRED", **options
+            )
+        else:
+            pool = urllib3.HTTPConnectionPool(str(address), port, **options)
+        if known:
+            known[1].close()
+        self._pools[(scheme, host, port)] = (time.monotonic(), pool)
+        return pool
+
+    def _check(self, scheme: str, host: str, port: int) -> Address:
+        try:
+            answers = [ipaddress.ip_address(text.split("%")[0]) for text in self.resolver(host, port)]
+        except (OSError, UnicodeError) as error:
+            raise UnavailableError(f"{host} cannot be found ({type(error).__name__}).") from None
+        for address in answers:
+            private = is_allowed(address, self.allow)
+            if not private and not is_public(address):
+                raise EgressError(f"{host} leads to {address}, which may not be reached.")
+            if scheme == "http" and not private:
+                raise EgressError(f"{host} must be called by https.")
+        if not answers:
+            raise UnavailableError(f"{host} has no address.")
+        return answers[0]
+
+    def _send(
+        self, pool: urllib3.HTTPConnectionPool, method: str, path: str, body: bytes | None,
+        headers: dict[str, str], host: str, began: float,
+    ) -> Response:  # fmt: skip
+        if pool.port not in (80, 443):
+            host = f"{host}:{pool.port}"
+        answer = pool.urlopen(
+            method, path, body=body, headers={**headers, "host": host}, redirect=False, preload_content=False,
+            decode_content=False, timeout=urllib3.Timeout(connect=5.0, read=self.timeout), retries=False,
+        )  # fmt: skip
+        try:
+            content = self._read(answer, began)
+        except BaseException:
+            answer.close()
+            raise
+        answer.release_conn()
+        return Response(answer.status, {name.lower(): value for name, value in answer.headers.items()}, content)
+
+    def _read(self, answer: urllib3.BaseHTTPResponse, began: float) -> bytes:
+        encoding = answer.headers.get("content-encoding", "").lower()
+        inflate = zlib.decompressobj(16 + zlib.MAX_WBITS) if encoding == "gzip" else None
+        if encoding not in ("", "gzip", "identity"):
+            raise VendorDataError(f"The answer is encoded as {encoding}, which was not asked for.")
+        taken, inflated, chunks = 0, 0, []
+        for chunk in answer.stream(65536, decode_content=False):
+            taken += len(chunk)
+            if time.monotonic() - began > 2 * self.timeout:
+                raise UnavailableError(f"The answer took longer than {2 * self.timeout:.0f} s.")
+            if inflate:
+                try:
+                    chunk = inflate.decompress(chunk, self.max_inflated - inflated + 1)
+                except zlib.error:
+                    raise VendorDataError("The answer is damaged: its compression cannot be undone.") from None
+            inflated += len(chunk)
+            if taken > self.max_bytes or inflated > self.max_inflated:
+                raise TooLargeError(f"The answer is larger than {self.max_bytes:,} bytes ({self.max_inflated:,} inflated).")
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    def close(self) -> None:
+        """Close all connections."""
+        for _, pool in self._pools.values():
+            pool.close()
+        self._pools.clear()
+
+
+def _listed(host: str, port: int, scheme: str, hosts: Collection[str]) -> bool:
+    return host.lower() in hosts and port in (443, 80) or f"{scheme}://{host.lower()}:{port}" in hosts
+
+
+def _clean(text: str, secrets: Collection[str]) -> str:
+    for secret in secrets:
+        if len(secret) > 3:
+            text = text.replace(secret, "[redacted]")
+    return re.sub(
+        r"(?i)([?&\"](?:[a-z_-]*(?:token|secret|password|api_?key|signature|code|verifier)[a-z_-]*)\"?\s*[=:]\s*\"?)[^&\"\s,}]+",
+        r"\1[redacted]",
+        text,
+    )
+
+
+def _record(
+    at: datetime, began: float, method: str, url: str, sent: Mapping[str, str], body: bytes | None,
+    response: Response | None, trouble: str | None, secrets: Collection[str],
+) -> Exchange:  # fmt: skip
+    asked = {name: "[redacted]" if _SECRET_NAME.search(name) else _clean(value, secrets) for name, value in sent.items()}
+    answered = {name: value for name, value in (response.headers if response else {}).items() if name in _KEPT_HEADERS}
+    return Exchange(
+        at=at, method=method, url=url, status=response.status if response else None,
+        ms=(time.monotonic() - began) * 1000, request_headers=asked,
+        request_body=_clean((body or b"")[:KEPT_BODY].decode("utf-8", "replace"), secrets),
+        response_headers=answered,
+        response_body=_clean((response.body if response else b"")[:KEPT_BODY].decode("utf-8", "replace"), secrets),
+        error=trouble,
+    )  # fmt: skip
