@@ -57,6 +57,11 @@ def close_run_problems(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None
     _close(tenant_id, installation_id, Problem.code != "records_refused")
 
 
+def close_all(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:
+    """The installation is gone: nothing is left to act on."""
+    _close(tenant_id, installation_id, Problem.state == "open")
+
+
 def _close(tenant_id: uuid.UUID, installation_id: uuid.UUID, condition: Any) -> None:
     db.session.execute(
         update(Problem)

@@ -1,0 +1,161 @@
+"""Connections: an authorised external account. The web process seals what is entered; workers test it."""
+
+import uuid
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import func, update
+
+from app.clock import now
+from app.db import db
+from app.errors import InvalidError, NotFoundError
+from app.models.connections import Connection
+from app.models.installations import Installation, InstallationStream
+from app.services import credentials, problems, tasks
+from app.tenancy import scoped
+from connectors.sdk import Account, ConnectorError, FieldInfo, Manifest
+
+
+def get_connection(tenant_id: uuid.UUID, connection_id: uuid.UUID) -> Connection:
+    """Return the connection or raise NotFoundError."""
+    found = db.session.scalar(scoped(Connection, tenant_id).where(Connection.id == connection_id))
+    if found is None:
+        raise NotFoundError("There is no such connection.")
+    return found
+
+
+def of_installation(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Connection:
+    """Return the connection of an installation or raise NotFoundError."""
+    found = db.session.scalar(
+        scoped(Connection, tenant_id)
+        .join(
+            Installation,
+            (Installation.tenant_id == Connection.tenant_id) & (Installation.connection_id == Connection.id),
+        )
+        .where(Installation.id == installation_id)
+    )
+    if found is None:
+        raise NotFoundError("There is no such connection.")
+    return found
+
+
+def save_settings(connection: Connection, manifest: Manifest, settings: dict[str, Any]) -> None:
+    """Keep the settings the connection itself needs; InvalidError names the field of an origin that is none."""
+    for field in manifest.config:
+        if field.kind == "origin" and settings.get(field.name):
+            settings[field.name] = _origin(field.name, str(settings[field.name]))
+    connection.settings = {**connection.settings, **settings}
+
+
+def _origin(name: str, value: str) -> str:
+    parts = urlsplit(value.strip())
+    if parts.scheme not in ("https", "http") or not parts.hostname or "@" in parts.netloc:
+        raise InvalidError("The address does not fit.", {name: "Give an address of the form https://crm.example.com."})
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise InvalidError("The address does not fit.", {name: "Give the address only up to the host, without a path."})
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def save_credentials(
+    tenant_id: uuid.UUID, connection_id: uuid.UUID, manifest: Manifest, settings: dict[str, Any],
+    secrets: dict[str, str], *, user_id: uuid.UUID,
+) -> None:  # fmt: skip
+    """Keep settings, seal secrets, and have a worker test the connection; the page polls its state."""
+    connection = get_connection(tenant_id, connection_id)
+    save_settings(connection, manifest, settings)
+    for field, value in secrets.items():
+        if value:
+            credentials.seal_secret(tenant_id, connection_id, field, value)
+    connection.connected_by = user_id
+    request_test(tenant_id, connection)
+
+
+def request_test(tenant_id: uuid.UUID, connection: Connection) -> None:
+    """Have a worker prove the connection by a real call."""
+    connection.state = "testing"
+    _clear_error(connection)
+    tasks.add_task(tenant_id, "fast", "test_connection", str(connection.id), ref=connection.id)
+
+
+def _clear_error(connection: Connection) -> None:
+    connection.error_code = connection.error_message = connection.error_fix = None
+
+
+def accept(tenant_id: uuid.UUID, connection: Connection, account: Account) -> None:
+    """The test has worked: keep the account, close what only a working connection closes, go on syncing.
+
+    A different account than before is refused: its records would be taken for those of the old one.
+    """
+    if connection.account_id not in (None, account.id):
+        connection.state = "reconnect"
+        connection.error_code = "account_changed"
+        connection.error_message = f"This is the account {account.name}, but {connection.account_name} was connected."
+        connection.error_fix = f"Connect {connection.account_name} again, or install a second copy for {account.name}."
+        return
+    connection.account_id, connection.account_name = account.id, account.name
+    connection.state, connection.tested_at = "ready", now()
+    _clear_error(connection)
+    installation = installation_of(tenant_id, connection.id)
+    if installation.blocked_code == "reconnect":
+        installation.blocked_code = None
+        problems.close(tenant_id, installation.id, "reconnect")
+        tasks.add_task(tenant_id, "sync", "sync", str(installation.id), ref=installation.id)
+
+
+def installation_of(tenant_id: uuid.UUID, connection_id: uuid.UUID) -> Installation:
+    """Return the installation that has this connection."""
+    return db.session.scalars(
+        scoped(Installation, tenant_id).where(Installation.connection_id == connection_id)
+    ).one()
+
+
+def refuse(tenant_id: uuid.UUID, connection_id: uuid.UUID, error: ConnectorError) -> None:
+    """The test has not worked: say why; a connection that worked before asks to be connected again."""
+    connection = get_connection(tenant_id, connection_id)
+    connection.state = "reconnect" if connection.account_id and error.code == "reconnect" else "new"
+    if connection.account_id and error.code != "reconnect":
+        connection.state = "ready" if connection.tested_at else "new"
+    connection.error_code, connection.error_message, connection.error_fix = error.code, error.user_message, error.fix
+
+
+def ask_reconnect(tenant_id: uuid.UUID, connection_id: uuid.UUID, message: str, fix: str) -> None:
+    """The grant is gone: only a person can connect again."""
+    db.session.execute(
+        update(Connection)
+        .where(Connection.tenant_id == tenant_id, Connection.id == connection_id)
+        .values(state="reconnect", error_code="reconnect", error_message=message, error_fix=fix)
+    )
+
+
+def keep_fields(tenant_id: uuid.UUID, installation_id: uuid.UUID, stream: str, fields: list[FieldInfo]) -> None:
+    """Keep the fields that discovery found, for the mapping editor."""
+    found = [
+        {
+            "name": field.name, "label": field.label, "type": field.type, "required": field.required,
+            "custom": field.custom, "sample": field.sample,
+            "choices": [{"value": choice.value, "label": choice.label} for choice in field.choices],
+        }
+        for field in fields
+    ]  # fmt: skip
+    db.session.execute(
+        update(InstallationStream)
+        .where(
+            InstallationStream.tenant_id == tenant_id,
+            InstallationStream.installation_id == installation_id,
+            InstallationStream.stream == stream,
+        )
+        .values(fields=found)
+    )
+
+
+def disconnect(tenant_id: uuid.UUID, connection_id: uuid.UUID) -> None:
+    """Have the token given back at the vendor; the worker deletes the ciphertext afterwards, whatever it answers."""
+    connection = get_connection(tenant_id, connection_id)
+    connection.state = "revoked"
+    tasks.add_task(tenant_id, "fast", "revoke", str(connection_id), ref=connection_id)
+
+
+def count_connections(tenant_id: uuid.UUID) -> int:
+    """Return how many connections work or need repair."""
+    query = db.select(func.count()).where(Connection.tenant_id == tenant_id, Connection.state != "revoked")
+    return db.session.scalar(query) or 0

@@ -1,0 +1,284 @@
+"""Installations: make a draft, configure, activate, pause, resume, remove."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import time
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
+
+from app.clock import now
+from app.db import db
+from app.errors import ConflictError, InvalidError
+from app.ids import new_id
+from app.models.accounts import Tenant
+from app.models.connections import Connection
+from app.models.installations import Installation, InstallationStream, Mapping, Schedule
+from app.models.records import Link, Record
+from app.models.runs import Conflict, FailedRecord, Run
+from app.services import audit, connections, listings, problems, runs
+from app.services.runs import get_installation
+from app.sync.schedule import next_due
+from app.sync.status import Facts, Status, status_of
+from app.tenancy import scoped
+from connectors.sdk import rules_to_json
+
+__all__ = ["get_installation"]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """An installation as lists and its own page show it."""
+
+    installation: Installation
+    connection: Connection
+    schedule: Schedule
+    status: Status
+    live_run: Run | None
+    facts: Facts
+
+
+def create_installation(tenant_id: uuid.UUID, slug: str, *, user_id: uuid.UUID) -> Installation:
+    """Return a draft of the listing's current version; an untouched draft of the same person is used again."""
+    listing = listings.get_listing(slug)
+    assert listing.current_version is not None
+    draft = db.session.scalar(
+        scoped(Installation, tenant_id).where(
+            Installation.connector == slug, Installation.state == "setting_up", Installation.created_by == user_id,
+            Installation.listing_version_id == listing.current_version,
+        )
+    )  # fmt: skip
+    if draft is not None:
+        return draft
+    manifest = listings.manifest_of(listing.current_version)
+    connection = Connection(tenant_id=tenant_id, id=new_id(), connector=slug, settings={})
+    db.session.add(connection)
+    db.session.flush()  # The installation refers to it.
+    made = Installation(
+        tenant_id=tenant_id, id=new_id(), connector=slug, listing_version_id=listing.current_version,
+        connection_id=connection.id, name=_free_name(tenant_id, manifest.listing.name), created_by=user_id, settings={},
+    )  # fmt: skip
+    db.session.add(made)
+    db.session.flush()  # Streams, mappings and schedule refer to it.
+    for stream in manifest.streams:
+        db.session.add(
+            InstallationStream(
+                tenant_id=tenant_id, installation_id=made.id, stream=stream.name, object_type=stream.object_type,
+                connector=slug,
+            )
+        )  # fmt: skip
+        db.session.add(
+            Mapping(
+                tenant_id=tenant_id, installation_id=made.id, stream=stream.name, version=1,
+                rules=rules_to_json(stream.rules()), created_by=user_id,
+            )
+        )  # fmt: skip
+    zone = db.session.scalar(select(Tenant.zone).where(Tenant.id == tenant_id)) or "UTC"
+    db.session.add(Schedule(tenant_id=tenant_id, installation_id=made.id, zone=zone))
+    audit.write(tenant_id, "installation.created", "installation", str(made.id), made.name)
+    return made
+
+
+def _free_name(tenant_id: uuid.UUID, name: str) -> str:
+    used = set(db.session.scalars(select(Installation.name).where(Installation.tenant_id == tenant_id)))
+    number, free = 2, name
+    while free in used:
+        free, number = f"{name} {number}", number + 1
+    return free
+
+
+def list_streams(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> list[InstallationStream]:
+    """Return the streams of an installation in the order of the manifest."""
+    query = scoped(InstallationStream, tenant_id).where(InstallationStream.installation_id == installation_id)
+    return list(db.session.scalars(query.order_by(InstallationStream.created_at, InstallationStream.id)))
+
+
+def get_schedule(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Schedule:
+    """Return the schedule of an installation."""
+    return db.session.scalars(scoped(Schedule, tenant_id).where(Schedule.installation_id == installation_id)).one()
+
+
+def configure(
+    tenant_id: uuid.UUID, installation_id: uuid.UUID, *, name: str, streams: dict[str, str], kind: str, minutes: int,
+    at: time | None, zone: str, settings: dict[str, Any],
+) -> None:  # fmt: skip
+    """Keep what the second step asks: `streams` are the chosen ones with their delete policy."""
+    installation = get_installation(tenant_id, installation_id)
+    if not streams:
+        raise InvalidError("Nothing is chosen.", {"streams": "Choose at least one kind of data."})
+    installation.name, installation.updated_at = name, now()
+    installation.settings = {**installation.settings, **settings}
+    account = connections.get_connection(tenant_id, installation.connection_id).account_id
+    for stream in list_streams(tenant_id, installation_id):
+        stream.enabled = stream.stream in streams
+        stream.delete_policy = streams.get(stream.stream, stream.delete_policy)
+        if installation.state != "setting_up":
+            stream.claimed_account = account if stream.enabled else None
+    schedule = get_schedule(tenant_id, installation_id)
+    schedule.kind, schedule.minutes, schedule.at, schedule.zone = kind, minutes, at, zone
+    if schedule.active:
+        schedule.next_due_at = _next(schedule)
+
+
+def _next(schedule: Schedule) -> Any:
+    seed = str(schedule.installation_id)
+    return next_due(schedule.kind, now(), minutes=schedule.minutes, at=schedule.at, zone=schedule.zone, seed=seed)
+
+
+def set_step(tenant_id: uuid.UUID, installation_id: uuid.UUID, step: str) -> None:
+    """Remember how far the wizard has come."""
+    installation = get_installation(tenant_id, installation_id)
+    if installation.state == "setting_up":
+        installation.step, installation.updated_at = step, now()
+
+
+def activate(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, user_id: uuid.UUID) -> Run:
+    """Start syncing: claim the account's streams, start the schedule and the first run. Sent twice, it starts once."""
+    installation = get_installation(tenant_id, installation_id)
+    connection = connections.get_connection(tenant_id, installation.connection_id)
+    if connection.state != "ready":
+        raise ConflictError("The connection is not ready. Go back to the first step and connect the account.")
+    enabled = [stream for stream in list_streams(tenant_id, installation_id) if stream.enabled]
+    if not enabled:
+        raise InvalidError("Nothing is chosen.", {"streams": "Choose at least one kind of data."})
+    for stream in enabled:
+        stream.claimed_account = connection.account_id
+    try:
+        db.session.flush()  # The unique index says whether another installation has claimed a stream.
+    except IntegrityError:
+        raise ConflictError(
+            f"Another installation already syncs this data of {connection.account_name}.",
+            code="stream_claimed", fix="Leave out the data it syncs, or remove the other installation.",
+        ) from None  # fmt: skip
+    if installation.state == "setting_up":
+        audit.write(tenant_id, "installation.activated", "installation", str(installation.id), installation.name)
+    installation.state, installation.step = "active", "activate"
+    installation.activated_at = installation.activated_at or now()
+    _set_active(tenant_id, installation_id, active=True)
+    return runs.start_run(tenant_id, installation_id, trigger="first", mode="full", user_id=user_id)
+
+
+def _set_active(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, active: bool) -> None:
+    schedule = get_schedule(tenant_id, installation_id)
+    schedule.active = active and schedule.kind != "manual"
+    schedule.next_due_at = _next(schedule) if schedule.active else None
+
+
+def pause(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:
+    """Stop the schedule and the live run; nothing is forgotten."""
+    installation = get_installation(tenant_id, installation_id)
+    if installation.state != "active":
+        return
+    installation.state, installation.paused_reason = "paused", None
+    _set_active(tenant_id, installation_id, active=False)
+    live = runs.live_run(tenant_id, installation_id)
+    if live:
+        runs.stop_run(tenant_id, live.id)
+    audit.write(tenant_id, "installation.paused", "installation", str(installation.id), installation.name)
+
+
+def resume(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, user_id: uuid.UUID) -> None:
+    """Go on where it was left, with a run at once."""
+    installation = get_installation(tenant_id, installation_id)
+    if installation.state != "paused":
+        return
+    installation.state, installation.paused_reason, installation.failures_in_row = "active", None, 0
+    _set_active(tenant_id, installation_id, active=True)
+    runs.start_run(tenant_id, installation_id, trigger="manual", user_id=user_id)
+    audit.write(tenant_id, "installation.resumed", "installation", str(installation.id), installation.name)
+
+
+def rename(tenant_id: uuid.UUID, installation_id: uuid.UUID, name: str) -> None:
+    """Give the installation another name."""
+    installation = get_installation(tenant_id, installation_id)
+    if not name.strip():
+        raise InvalidError("A name is missing.", {"name": "Give it a name."})
+    installation.name = name.strip()[:120]
+
+
+def remove(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, delete_records: bool) -> None:
+    """End an installation: give the access back, and keep or delete the records only it has brought."""
+    installation = get_installation(tenant_id, installation_id)
+    if installation.state == "removed":
+        return
+    live = runs.live_run(tenant_id, installation_id)
+    if live:
+        runs.stop_run(tenant_id, live.id)
+    _set_active(tenant_id, installation_id, active=False)
+    for stream in list_streams(tenant_id, installation_id):
+        stream.enabled, stream.claimed_account = False, None
+    if delete_records:
+        _delete_records(tenant_id, installation_id)
+    installation.state = "removed"
+    problems.close_all(tenant_id, installation_id)
+    connections.disconnect(tenant_id, installation.connection_id)
+    audit.write(
+        tenant_id, "installation.removed", "installation", str(installation.id), installation.name,
+        records="deleted" if delete_records else "kept",
+    )  # fmt: skip
+
+
+def _delete_records(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:
+    ended = update(Link).where(Link.tenant_id == tenant_id, Link.installation_id == installation_id)
+    db.session.execute(ended.where(Link.deleted_at.is_(None)).values(deleted_at=now()))
+    mine = select(Link.record_id).where(Link.tenant_id == tenant_id, Link.installation_id == installation_id)
+    others = select(Link.record_id).where(Link.tenant_id == tenant_id, Link.deleted_at.is_(None))
+    db.session.execute(
+        update(Record)
+        .where(Record.tenant_id == tenant_id, Record.id.in_(mine), Record.id.not_in(others))
+        .values(deleted_at=now(), version=Record.version + 1),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def list_overviews(tenant_id: uuid.UUID, *, connector: str | None = None) -> list[Overview]:
+    """Return the tenant's installations that are not removed, with their status, in a fixed number of queries."""
+    query = scoped(Installation, tenant_id).where(Installation.state != "removed")
+    if connector:
+        query = query.where(Installation.connector == connector)
+    found = list(db.session.scalars(query.order_by(func.lower(Installation.name)).limit(500)))
+    return _overviews(tenant_id, found)
+
+
+def get_overview(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Overview:
+    """Return one installation with its status or raise NotFoundError."""
+    return _overviews(tenant_id, [get_installation(tenant_id, installation_id)])[0]
+
+
+def _overviews(tenant_id: uuid.UUID, found: list[Installation]) -> list[Overview]:
+    ids = [installation.id for installation in found]
+    accounts = {c.id: c for c in db.session.scalars(
+        scoped(Connection, tenant_id).where(Connection.id.in_([i.connection_id for i in found]))
+    )}  # fmt: skip
+    schedules = {
+        s.installation_id: s
+        for s in db.session.scalars(scoped(Schedule, tenant_id).where(Schedule.installation_id.in_(ids)))
+    }
+    live = {
+        run.installation_id: run
+        for run in db.session.scalars(
+            scoped(Run, tenant_id).where(Run.installation_id.in_(ids), Run.state.in_(("queued", "running", "asking")))
+        )
+    }
+    failed = _counts(tenant_id, FailedRecord, ids, FailedRecord.state.in_(("waiting", "parked")))
+    conflicts = _counts(tenant_id, Conflict, ids, Conflict.state == "open")
+    result = []
+    for item in found:
+        run, schedule = live.get(item.id), schedules[item.id]
+        facts = Facts(
+            item.state, item.blocked_code is not None, item.failures_in_row, failed.get(item.id, 0),
+            conflicts.get(item.id, 0), schedule.next_due_at, run is not None, bool(run and run.state == "asking"),
+        )  # fmt: skip
+        active = run if run and run.state != "asking" else None
+        result.append(Overview(item, accounts[item.connection_id], schedule, status_of(facts, now()), active, facts))
+    return result
+
+
+def _counts(tenant_id: uuid.UUID, model: Any, ids: list[uuid.UUID], condition: Any) -> dict[uuid.UUID, int]:
+    rows = db.session.execute(
+        select(model.installation_id, func.count())
+        .where(model.tenant_id == tenant_id, model.installation_id.in_(ids), condition)
+        .group_by(model.installation_id)
+    )
+    return {row[0]: row[1] for row in rows}

@@ -1,0 +1,120 @@
+"""The catalog: listings and their immutable versions."""
+
+import uuid
+from dataclasses import dataclass
+from functools import lru_cache
+
+from sqlalchemy import func, or_, select
+
+from app.clock import now
+from app.db import db
+from app.errors import NotFoundError
+from app.models.listings import Listing, ListingVersion
+from connectors import registry
+from connectors.sdk import Connector, Manifest, canonical
+
+
+@dataclass(frozen=True)
+class _Stored:
+    slug: str
+    manifest: str
+
+
+def import_first_party() -> int:
+    """Store every connector of the registry; a changed manifest becomes a new version. Return how many are new."""
+    added = 0
+    for connector in registry.all_connectors():
+        manifest = connector.manifest
+        listing = db.session.scalar(select(Listing).where(Listing.slug == manifest.slug))
+        if listing is None:
+            listing = Listing(slug=manifest.slug, name="", summary="", categories=[])
+            db.session.add(listing)
+            db.session.flush()  # The version refers to it.
+        known = select(ListingVersion).where(ListingVersion.listing_id == listing.id)
+        version = db.session.scalar(known.where(ListingVersion.digest == connector.digest))
+        if version is None:
+            newest = db.session.scalar(select(func.max(ListingVersion.number)).where(ListingVersion.listing_id == listing.id))
+            version = ListingVersion(
+                listing_id=listing.id, number=(newest or 0) + 1, label=manifest.version, digest=connector.digest,
+                manifest=canonical(manifest).decode(), changes=manifest.changes,
+            )  # fmt: skip
+            db.session.add(version)
+            db.session.flush()  # Its id is needed below.
+            added += 1
+        listing.current_version, listing.updated_at = version.id, now()
+        listing.name, listing.summary = manifest.listing.name, manifest.listing.summary
+        listing.categories, listing.publisher = list(manifest.listing.categories), manifest.listing.publisher
+    return added
+
+
+def list_listings(*, text: str = "", category: str = "") -> list[Listing]:
+    """Return the live listings, found by words in name, summary and categories."""
+    query = select(Listing).where(Listing.status == "live", Listing.current_version.is_not(None))
+    for word in text.split()[:8]:
+        like = f"%{word.replace('%', '').replace('_', '')}%"
+        query = query.where(
+            or_(
+                Listing.name.ilike(like),
+                Listing.summary.ilike(like),
+                func.array_to_string(Listing.categories, " ").ilike(like),
+            )
+        )
+    if category:
+        query = query.where(Listing.categories.any(category))  # type: ignore[arg-type]  # ARRAY's own any()
+    return list(db.session.scalars(query.order_by(func.lower(Listing.name))))
+
+
+def list_categories() -> list[str]:
+    """Return all categories in use."""
+    rows = db.session.scalars(select(func.unnest(Listing.categories)).where(Listing.status == "live").distinct())
+    return sorted(rows)
+
+
+def get_listing(slug: str) -> Listing:
+    """Return a listing or raise NotFoundError."""
+    found = db.session.scalar(select(Listing).where(Listing.slug == slug, Listing.current_version.is_not(None)))
+    if found is None:
+        raise NotFoundError("There is no such integration.")
+    return found
+
+
+def list_versions(listing_id: uuid.UUID) -> list[ListingVersion]:
+    """Return the versions of a listing, newest first."""
+    query = select(ListingVersion).where(ListingVersion.listing_id == listing_id)
+    return list(db.session.scalars(query.order_by(ListingVersion.number.desc())))
+
+
+def get_version(version_id: uuid.UUID) -> ListingVersion:
+    """Return a version; one that is named exists."""
+    return db.session.scalars(select(ListingVersion).where(ListingVersion.id == version_id)).one()
+
+
+@lru_cache(maxsize=512)
+def _stored(version_id: uuid.UUID) -> _Stored:
+    # Versions never change, so remembering them is safe.
+    row = db.session.execute(
+        select(Listing.slug, ListingVersion.manifest)
+        .join(ListingVersion, ListingVersion.listing_id == Listing.id)
+        .where(ListingVersion.id == version_id)
+    ).one()
+    return _Stored(row[0], row[1])
+
+
+def connector_of(version_id: uuid.UUID) -> Connector:
+    """Return the connector of a stored version: its canonical JSON is what runs."""
+    stored = _stored(version_id)
+    return registry.connector_for(stored.manifest, stored.slug)
+
+
+def manifest_of(version_id: uuid.UUID) -> Manifest:
+    """Return the manifest of a stored version."""
+    return connector_of(version_id).manifest
+
+
+def guide_of(slug: str) -> str:
+    """Return the setup guide of a first-party connector as Markdown, empty when it has none."""
+    try:
+        file = registry.folder(slug) / "README.md"
+    except KeyError:
+        return ""
+    return file.read_text() if file.exists() else ""

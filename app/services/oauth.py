@@ -1,0 +1,122 @@
+"""OAuth 2.0, the platform's half: begin an authorisation, take in the callback. The worker exchanges the code.
+
+State is single use, bound to session, user, tenant and connector, and lives ten minutes (RFC 9700, section 4.7).
+"""
+
+import secrets
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import orjson
+from sqlalchemy import delete, text
+
+from app.clock import now
+from app.crypto import Seal, token, token_hash
+from app.db import db
+from app.errors import ConflictError, NotFoundError
+from app.models.connections import OAuthState
+from app.services import connections, credentials, tasks
+from app.tenancy import scoped
+from connectors.sdk import Connector
+from connectors.sdk.oauth import authorize_url
+
+_LIFE = timedelta(minutes=10)
+
+
+def names_of(connector: Connector, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return what the addresses of a manifest may name."""
+    return {"config": settings, "origin": connector.origin(settings)}
+
+
+def begin(
+    tenant_id: uuid.UUID, installation_id: uuid.UUID, connector: Connector, *, session_id: uuid.UUID,
+    user_id: uuid.UUID, redirect_uri: str,
+) -> str:  # fmt: skip
+    """Return the address of the vendor's consent page. ConflictError when the operator has no application there."""
+    slug = connector.manifest.slug
+    client_id = credentials.client_id_of(slug)
+    if client_id is None:
+        raise ConflictError(
+            f"{connector.manifest.listing.name} cannot be connected yet: this deployment has no application there.",
+            code="no_oauth_client", fix="Ask the operator to add one.",
+        )  # fmt: skip
+    connection = connections.of_installation(tenant_id, installation_id)
+    state, verifier = token(), secrets.token_urlsafe(48)
+    row = OAuthState(
+        tenant_id=tenant_id, state_hash=token_hash(state), session_id=session_id, user_id=user_id,
+        installation_id=installation_id, connection_id=connection.id, connector=slug, redirect_uri=redirect_uri,
+        verifier_sealed=b"", expires_at=now() + _LIFE,
+    )  # fmt: skip
+    db.session.add(row)
+    db.session.flush()  # The seal is bound to its id.
+    row.verifier_sealed = credentials.ring().seal("token", verifier.encode(), _seal(row, "verifier"))
+    return authorize_url(
+        connector.manifest.auth, client_id, redirect_uri, state=state, verifier=verifier,
+        names=names_of(connector, connection.settings),
+    )  # fmt: skip
+
+
+def _seal(row: OAuthState, field: str) -> Seal:
+    return Seal(row.tenant_id, row.id, field, 1)
+
+
+def tenant_of_state(state: str) -> tuple[uuid.UUID, uuid.UUID] | None:
+    """Return (tenant, state id) of a state from a callback, before a tenant is known."""
+    row = db.session.execute(
+        text("SELECT tenant_id, state_id FROM lookup_oauth_state(:hash)"), {"hash": token_hash(state)}
+    ).first()
+    return (row[0], row[1]) if row else None
+
+
+def take_callback(
+    tenant_id: uuid.UUID, state_id: uuid.UUID, *, session_id: uuid.UUID, user_id: uuid.UUID, connector: Connector,
+    code: str, issuer: str | None,
+) -> uuid.UUID:  # fmt: skip
+    """Keep the code for the worker and return the installation; NotFoundError whatever does not fit, same for all."""
+    row = db.session.scalar(scoped(OAuthState, tenant_id).where(OAuthState.id == state_id).with_for_update())
+    good = (
+        row is not None
+        and row.session_id == session_id
+        and row.user_id == user_id
+        and row.connector == connector.manifest.slug
+        and row.expires_at > now()
+        and row.code_sealed is None
+    )
+    if row is None or not good:
+        raise NotFoundError("This authorisation does not belong to your session, or has been used.", code="bad_state")
+    connection = connections.get_connection(tenant_id, row.connection_id)
+    # RFC 9207: an issuer that is sent must be the one that was asked.
+    if issuer is not None and issuer.rstrip("/") != connector.origin(connection.settings):
+        raise NotFoundError("The answer came from another provider than the one asked.", code="wrong_issuer")
+    row.code_sealed = credentials.ring().seal("token", orjson.dumps({"code": code}), _seal(row, "code"))
+    connection.state, connection.connected_by = "testing", user_id
+    tasks.add_task(tenant_id, "fast", "exchange_code", str(row.id), ref=row.id, max_attempts=2)
+    return row.installation_id
+
+
+def deny(tenant_id: uuid.UUID, state_id: uuid.UUID, *, session_id: uuid.UUID, name: str) -> uuid.UUID:
+    """The person said no at the vendor: end the authorisation and return the installation."""
+    row = db.session.scalar(
+        scoped(OAuthState, tenant_id).where(OAuthState.id == state_id, OAuthState.session_id == session_id)
+    )
+    if row is None:
+        raise NotFoundError("This authorisation does not belong to your session, or has been used.", code="bad_state")
+    connection = connections.get_connection(tenant_id, row.connection_id)
+    connection.error_code, connection.error_message = "denied", f"Access was not allowed at {name}."
+    connection.error_fix = "Connect again and allow the access, or choose another account."
+    db.session.delete(row)
+    return row.installation_id
+
+
+def take_code(tenant_id: uuid.UUID, state_id: uuid.UUID) -> tuple[OAuthState, str, str] | None:
+    """Return (row, code, verifier) once and delete the row, so that a code is never sent twice. Workers only."""
+    row = db.session.scalar(scoped(OAuthState, tenant_id).where(OAuthState.id == state_id).with_for_update())
+    if row is None or row.code_sealed is None:
+        return None
+    ring = credentials.ring()
+    code = orjson.loads(ring.open("token", row.code_sealed, _seal(row, "code")))["code"]
+    verifier = ring.open("token", row.verifier_sealed, _seal(row, "verifier")).decode()
+    db.session.execute(delete(OAuthState).where(OAuthState.tenant_id == tenant_id, OAuthState.id == state_id))
+    db.session.expunge(row)
+    return row, code, verifier

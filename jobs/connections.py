@@ -1,0 +1,137 @@
+"""Tasks about connections: test one, exchange a code, refresh a token, give a token back."""
+
+import uuid
+from dataclasses import replace
+
+from app.services import connections, credentials, listings, oauth, runs, tasks
+from app.services.tasks import Done, LeasedTask, Outcome
+from app.transaction import outside, transaction
+from connectors.sdk import Checkpoint, Connector, ConnectorError, FieldInfo, Session
+from connectors.sdk import oauth as vendor_oauth
+from connectors.sdk.expressions import look_up
+from jobs.drain import Slice
+from jobs.vendor import http_client, refresh_tokens, vendor_session
+
+
+def test_connection(task: LeasedTask, _slice: Slice) -> Outcome:
+    """Prove a connection by a real call, then look which fields the account has."""
+    assert task.ref is not None
+    _test(task, task.ref)
+    return Done()
+
+
+def _test(task: LeasedTask, connection_id: uuid.UUID) -> None:
+    tenant_id = task.tenant_id
+    with transaction():
+        tasks.fence(task)
+        installation_id = connections.installation_of(tenant_id, connection_id).id
+    try:
+        connector, session = vendor_session(tenant_id, installation_id)
+        with outside():
+            account = connector.check(session)
+            fields = {stream.name: _discover(connector, session, stream.name) for stream in connector.manifest.streams}
+    except ConnectorError as error:
+        with transaction():
+            tasks.fence(task)
+            connections.refuse(tenant_id, connection_id, error)
+        return
+    with transaction():
+        tasks.fence(task)
+        connections.accept(tenant_id, connections.get_connection(tenant_id, connection_id), account)
+        for stream, found in fields.items():
+            connections.keep_fields(tenant_id, installation_id, stream, found)
+
+
+def _discover(connector: Connector, session: Session, stream: str) -> list[FieldInfo]:
+    fields = connector.discover(session, stream)
+    page = connector.read(session, stream, Checkpoint.start("full", None))
+    shown = page.records[0].data if page.records else {}
+    return [replace(field, sample=_sample(look_up(shown, field.name))) for field in fields]
+
+
+def _sample(value: object) -> str | None:
+    return None if value is None else str(value)[:80]
+
+
+def exchange_code(task: LeasedTask, _slice: Slice) -> Outcome:
+    """Exchange the code of a callback for tokens, store them at once, then test the connection."""
+    assert task.ref is not None
+    tenant_id = task.tenant_id
+    with transaction():
+        tasks.fence(task)
+        taken = oauth.take_code(tenant_id, task.ref)
+        if taken is None:
+            return Done()
+        state, code, verifier = taken
+        installation = runs.get_installation(tenant_id, state.installation_id)
+        settings = connections.get_connection(tenant_id, state.connection_id).settings
+        connector = listings.connector_of(installation.listing_version_id)
+        client = credentials.open_client(state.connector)
+        before = credentials.open_tokens(tenant_id, state.connection_id)
+    try:
+        if client is None:
+            raise ConnectorError("There is no application for this connector.")
+        with outside():
+            fresh = vendor_oauth.exchange_code(
+                http_client(connector, settings), connector.manifest.auth, client, code=code,
+                redirect_uri=state.redirect_uri, verifier=verifier, names=oauth.names_of(connector, settings),
+                at=credentials.now(),
+            )  # fmt: skip
+    except ConnectorError as error:
+        error.user_message = f"{connector.manifest.listing.name} did not accept the authorisation."
+        error.fix = "Connect again. When it stays, tell support."
+        with transaction():
+            tasks.fence(task)
+            connections.refuse(tenant_id, state.connection_id, error)
+        return Done()
+    with transaction():
+        credentials.save_tokens(
+            tenant_id, state.connection_id, fresh, after_version=before.version if before else 0
+        )
+    _test(task, state.connection_id)
+    return Done()
+
+
+def refresh_token(task: LeasedTask, _slice: Slice) -> Outcome:
+    """Renew a token before it expires; a connection without one, or no longer in use, is left alone."""
+    assert task.ref is not None
+    with transaction():
+        tasks.fence(task)
+        connection = connections.get_connection(task.tenant_id, task.ref)
+        tokens = credentials.open_tokens(task.tenant_id, task.ref) if connection.state == "ready" else None
+        installation = connections.installation_of(task.tenant_id, task.ref)
+        settings = {**connection.settings, **installation.settings}
+        connector = listings.connector_of(installation.listing_version_id)
+    if tokens is not None:
+        try:
+            refresh_tokens(
+                task.tenant_id, task.ref, connector, settings, http_client(connector, settings), tokens
+            )
+        except ConnectorError as error:
+            # A lost grant is recorded already; anything else is tried again when a run needs the token.
+            if error.code != "reconnect":
+                raise
+    return Done()
+
+
+def revoke(task: LeasedTask, _slice: Slice) -> Outcome:
+    """Give the token back at the vendor, then delete everything sealed for the connection."""
+    assert task.ref is not None
+    with transaction():
+        tasks.fence(task)
+        connection = connections.get_connection(task.tenant_id, task.ref)
+        installation = connections.installation_of(task.tenant_id, task.ref)
+        connector = listings.connector_of(installation.listing_version_id)
+        tokens = credentials.open_tokens(task.tenant_id, task.ref)
+        client = credentials.open_client(connector.manifest.slug)
+        settings = connection.settings
+    if tokens and client and task.attempts < task.max_attempts:
+        with outside():
+            vendor_oauth.revoke(
+                http_client(connector, settings), connector.manifest.auth, client,
+                tokens.refresh_token or tokens.access_token, names=oauth.names_of(connector, settings),
+            )  # fmt: skip
+    with transaction():
+        tasks.fence(task)
+        credentials.delete_all(task.tenant_id, task.ref)
+    return Done()
