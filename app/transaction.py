@@ -56,7 +56,7 @@ def after_commit(hook: Callable[[], None]) -> None:
 def guard_outside() -> None:
     """Raise OutsideCallError when this thread has a transaction open; HTTP clients call it before each request."""
     # A prefetch thread has no application context and holds no session; there the flag alone tells.
-    open_read = has_app_context() and db.session.registry.has() and db.session.in_transaction()
+    open_read = has_app_context() and db.session.registry.has() and db.session().in_transaction()
     if in_transaction() or open_read:
         raise OutsideCallError("A call to the outside was made while a transaction was open: read, close, call, write.")
 

@@ -1,0 +1,51 @@
+"""Audit: a row for each privileged act, written in the act's own transaction; nobody may change it."""
+
+import uuid
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from app.db import db
+from app.models.audit import AuditEntry
+from app.tenancy import scoped
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who acts in this request or job."""
+
+    id: uuid.UUID | None
+    name: str
+    ip: str = ""
+    request_id: str = ""
+
+
+SYSTEM = Actor(None, "Patchbay")
+current_actor: ContextVar[Actor] = ContextVar("patchbay_actor", default=SYSTEM)
+
+
+def write(
+    tenant_id: uuid.UUID, action: str, subject_type: str, subject_id: str, subject: str = "", **details: Any
+) -> None:
+    """Write an entry; `action` is `noun.verb`. `details` must not hold secrets."""
+    actor = current_actor.get()
+    db.session.add(
+        AuditEntry(
+            tenant_id=tenant_id, actor_id=actor.id, actor=actor.name, action=action, subject_type=subject_type,
+            subject_id=subject_id, subject=subject, details=details, ip=actor.ip, request_id=actor.request_id,
+        )
+    )  # fmt: skip
+
+
+def list_entries(
+    tenant_id: uuid.UUID, *, action: str = "", actor: str = "", before: uuid.UUID | None = None, limit: int = 50
+) -> list[AuditEntry]:
+    """Return entries, newest first; `before` is the id the last page ended with."""
+    query = scoped(AuditEntry, tenant_id)
+    if action:
+        query = query.where(AuditEntry.action.startswith(action, autoescape=True))
+    if actor:
+        query = query.where(AuditEntry.actor.icontains(actor, autoescape=True))
+    if before:
+        query = query.where(AuditEntry.id < before)
+    return list(db.session.scalars(query.order_by(AuditEntry.id.desc()).limit(limit)))
