@@ -4,13 +4,18 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, current_app
+from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
 from flask_migrate import Migrate
+from flask_wtf import CSRFProtect
 
 from app.config import Process, Settings
 from app.crypto import KeyRing
 
 ROOT = Path(__file__).resolve().parent.parent
 migrate = Migrate()
+csrf = CSRFProtect()
+limiter = Limiter(get_remote_address, headers_enabled=False)
 
 
 def settings() -> Settings:
@@ -27,6 +32,7 @@ def keys() -> KeyRing:
 
 def flask_config(settings: Settings, process: Process) -> dict[str, Any]:
     """Return Flask's own configuration for one kind of process."""
+    redis = settings.redis_url.get_secret_value()
     return {
         "SQLALCHEMY_DATABASE_URI": settings.postgres_url(process),
         "SQLALCHEMY_ENGINE_OPTIONS": {
@@ -39,9 +45,28 @@ def flask_config(settings: Settings, process: Process) -> dict[str, Any]:
         "MAX_CONTENT_LENGTH": 1024 * 1024,
         "MAX_FORM_MEMORY_SIZE": 256 * 1024,
         "MAX_FORM_PARTS": 1000,
+        # Flask's own cookie carries the CSRF secret and messages for the next page, nothing else.
+        "SESSION_COOKIE_NAME": "__Host-patchbay-form" if settings.secure else "patchbay-form",
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "SESSION_COOKIE_SECURE": settings.secure,
+        # A wizard may stay open for longer than an hour; the token is bound to the cookie above.
+        "WTF_CSRF_TIME_LIMIT": None,
+        "RATELIMIT_STORAGE_URI": redis.replace("unix://", "redis+unix://", 1),
+        "RATELIMIT_IN_MEMORY_FALLBACK_ENABLED": True,
+        "RATELIMIT_KEY_PREFIX": "patchbay",
     }
 
 
 def init_web(flask_app: Flask, settings: Settings) -> None:
-    """Add what only the web process has: signing key, proxies, security headers, sessions, error pages."""
+    """Add what only the web process has: signing key, CSRF, throttling, sessions, headers, error pages."""
+    from app import assets, filters, web
+    from app.views import errors
+
     flask_app.config["SECRET_KEY"] = settings.secret_key()
+    csrf.init_app(flask_app)
+    limiter.init_app(flask_app)
+    web.register(flask_app, settings)
+    assets.register(flask_app)
+    filters.register(flask_app)
+    errors.register(flask_app)

@@ -56,8 +56,9 @@ def security() -> list[str]:
         statements += rls.grant(table, rls.LOOKUP_ROLE) + rls.allow(table, rls.LOOKUP_ROLE)
     statements.append(f"GRANT CREATE ON SCHEMA public TO {rls.LOOKUP_ROLE}")
     statements += rls.lookup_function(
-        "lookup_session", "hash bytea", "session_id uuid, user_id uuid, tenant_id uuid",
-        "SELECT s.id, s.user_id, s.active_tenant FROM sessions s WHERE s.token_hash = hash",
+        "lookup_session", "hash bytea",
+        "session_id uuid, user_id uuid, tenant_id uuid, seen_at timestamptz, expires_at timestamptz",
+        "SELECT s.id, s.user_id, s.active_tenant, s.seen_at, s.expires_at FROM sessions s WHERE s.token_hash = hash",
     )
     statements += rls.lookup_function(
         "lookup_user_token", "hash bytea", "token_id uuid, user_id uuid",

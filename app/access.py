@@ -1,0 +1,105 @@
+"""Who is asking: the signed-in viewer of a request, and what a view demands of them."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from flask import g
+
+from app.errors import ForbiddenError, NotFoundError, SignInRequiredError
+
+if TYPE_CHECKING:
+    from app.models.accounts import Tenant, User
+
+_RANK = {"member": 1, "admin": 2, "owner": 3}
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """A signed-in person in the tenant they have chosen; staff may have no tenant."""
+
+    user: "User"
+    session_id: uuid.UUID
+    tenant: "Tenant | None"
+    role: str | None
+    staff_roles: frozenset[str] = frozenset()
+
+    @property
+    def tenant_id(self) -> uuid.UUID:
+        """The tenant's id; ForbiddenError for staff without one."""
+        if self.tenant is None:
+            raise ForbiddenError("This page belongs to a customer. Your account has none.")
+        return self.tenant.id
+
+    def may(self, role: str) -> bool:
+        """Whether the viewer has at least this role in the tenant."""
+        return _RANK.get(self.role or "", 0) >= _RANK[role]
+
+
+def find_viewer() -> Viewer | None:
+    """Return who is signed in, or None."""
+    found: Viewer | None = g.get("viewer")
+    return found
+
+
+def viewer() -> Viewer:
+    """Return who is signed in; SignInRequiredError when nobody is."""
+    found = find_viewer()
+    if found is None:
+        raise SignInRequiredError("Sign in to see this page.")
+    return found
+
+
+def requires(role: str) -> Callable[[View], View]:
+    """Demand a role in the tenant: member, admin or owner."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            who = viewer()
+            _ = who.tenant_id
+            if not who.may(role):
+                raise ForbiddenError(f"Only {'owners' if role == 'owner' else 'admins'} may do this. Ask one of them.")
+            return view(*args, **kwargs)
+
+        checked.access = role  # type: ignore[attr-defined]  # read by the privilege matrix test
+        return checked  # type: ignore[return-value]  # same signature
+
+    return decorate
+
+
+def requires_staff(role: str) -> Callable[[View], View]:
+    """Demand a staff role; others are told that there is nothing here."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            if role not in viewer().staff_roles:
+                raise NotFoundError
+            return view(*args, **kwargs)
+
+        checked.access = f"staff:{role}"  # type: ignore[attr-defined]  # as above
+        return checked  # type: ignore[return-value]  # as above
+
+    return decorate
+
+
+def public(view: View) -> View:
+    """Say that a view is for anyone; one that says nothing fails the privilege matrix."""
+    view.access = "public"  # type: ignore[attr-defined]  # as above
+    return view
+
+
+def signed_in(view: View) -> View:
+    """Demand a signed-in person, with or without a tenant."""
+
+    @wraps(view)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        viewer()
+        return view(*args, **kwargs)
+
+    checked.access = "signed_in"  # type: ignore[attr-defined]  # as above
+    return checked  # type: ignore[return-value]  # as above

@@ -1,0 +1,55 @@
+"""Forms about accounts."""
+
+from zoneinfo import available_timezones
+
+from flask_wtf import FlaskForm
+from wtforms import EmailField, PasswordField, SelectField, StringField
+from wtforms.validators import DataRequired, Email, Length
+
+_PASSWORD = "Use at least 10 characters."  # noqa: S105  # a hint, not a password
+
+
+class SignUpForm(FlaskForm):
+    company = StringField("Company", [DataRequired("Give the name of your company."), Length(max=120)])
+    name = StringField("Your name", [DataRequired("Give your name."), Length(max=120)])
+    email = EmailField("E-mail", [DataRequired("Give your e-mail address."), Email("This is not an e-mail address.")])
+    password = PasswordField("Password", [DataRequired("Choose a password."), Length(10, 200, _PASSWORD)])
+
+
+class SignInForm(FlaskForm):
+    email = EmailField("E-mail", [DataRequired("Give your e-mail address.")])
+    password = PasswordField("Password", [DataRequired("Give your password.")])
+
+
+class AddressForm(FlaskForm):
+    email = EmailField("E-mail", [DataRequired("Give your e-mail address."), Email("This is not an e-mail address.")])
+
+
+class NewPasswordForm(FlaskForm):
+    password = PasswordField("New password", [DataRequired("Choose a password."), Length(10, 200, _PASSWORD)])
+
+
+class ChangePasswordForm(FlaskForm):
+    old = PasswordField("Present password", [DataRequired("Give your present password.")])
+    password = PasswordField("New password", [DataRequired("Choose a password."), Length(10, 200, _PASSWORD)])
+
+
+class JoinForm(FlaskForm):
+    name = StringField("Your name", [DataRequired("Give your name."), Length(max=120)])
+    password = PasswordField("Password", [DataRequired("Choose a password."), Length(10, 200, _PASSWORD)])
+
+
+class InviteForm(FlaskForm):
+    email = EmailField("E-mail", [DataRequired("Give an e-mail address."), Email("This is not an e-mail address.")])
+    role = SelectField(
+        "Role",
+        choices=[("member", "Member: looks and starts runs"), ("admin", "Admin: installs and changes"), ("owner", "Owner: everything")],
+    )
+
+
+class ProfileForm(FlaskForm):
+    name = StringField("Name", [DataRequired("Give your name."), Length(max=120)])
+    zone = SelectField(
+        "Time zone", choices=[("", "As the company"), *((z, z) for z in sorted(available_timezones()) if "/" in z or z == "UTC")]
+    )
+    theme = SelectField("Appearance", choices=[("system", "As the device"), ("light", "Light"), ("dark", "Dark")])

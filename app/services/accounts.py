@@ -1,0 +1,211 @@
+"""People and tenants: sign up, sign in, verify an address, set a new password, belong to a tenant."""
+
+import uuid
+from datetime import timedelta
+
+from sqlalchemy import func, select, text, update
+
+from app.clock import now
+from app.crypto import token, token_hash
+from app.db import db
+from app.errors import ConflictError, InvalidError, NotFoundError
+from app.ids import new_id
+from app.models.accounts import Membership, StaffRole, Tenant, User, UserToken
+from app.services import audit, mails
+from app.services.passwords import SHORTEST, hash_password, is_old, is_right
+from app.tenancy import PLATFORM_TENANT, scoped
+
+_LIVES = {"verify_email": timedelta(days=3), "reset_password": timedelta(hours=1)}
+
+
+def check_password(password: str) -> None:
+    """InvalidError when a new password is too short."""
+    if len(password) < SHORTEST:
+        raise InvalidError("The password is too short.", {"password": f"Use at least {SHORTEST} characters."})
+
+
+def find_user(email: str) -> User | None:
+    """Return the user of an e-mail address, whatever its case."""
+    return db.session.scalar(select(User).where(func.lower(User.email) == email.strip().lower()))
+
+
+def get_user(user_id: uuid.UUID) -> User:
+    """Return a user or raise NotFoundError."""
+    found = db.session.get(User, user_id)
+    if found is None:
+        raise NotFoundError("There is no such person.")
+    return found
+
+
+def make_user(email: str, name: str, password: str, *, verified: bool = False) -> User:
+    """Make a user; ConflictError when the address is taken."""
+    check_password(password)
+    if find_user(email):
+        raise ConflictError("This e-mail address has an account already. Sign in instead.", code="email_taken")
+    user = User(id=new_id(), email=email.strip(), name=name.strip(), password_hash=hash_password(password))
+    user.email_verified_at = now() if verified else None
+    db.session.add(user)
+    db.session.flush()  # Memberships refer to it.
+    return user
+
+
+def make_tenant(tenant_id: uuid.UUID, name: str, *, external_id: str | None = None) -> Tenant:
+    """Make a tenant; its id must be bound."""
+    tenant = Tenant(id=tenant_id, name=name.strip(), external_id=external_id)
+    db.session.add(tenant)
+    db.session.flush()  # Memberships refer to it.
+    return tenant
+
+
+def add_member(tenant_id: uuid.UUID, user_id: uuid.UUID, role: str) -> Membership:
+    """Let a user belong to a tenant; one who does already keeps the role."""
+    known = db.session.scalar(scoped(Membership, tenant_id).where(Membership.user_id == user_id))
+    if known is None:
+        known = Membership(tenant_id=tenant_id, user_id=user_id, role=role)
+        db.session.add(known)
+        audit.write(tenant_id, "member.added", "user", str(user_id), role=role)
+    return known
+
+
+def sign_up(tenant_id: uuid.UUID, tenant_name: str, email: str, name: str, password: str) -> User:
+    """Make a tenant with its owner and send the link that verifies the address."""
+    user = make_user(email, name, password)
+    make_tenant(tenant_id, tenant_name)
+    add_member(tenant_id, user.id, "owner")
+    return user
+
+
+def sign_in(email: str, password: str) -> User:
+    """Return the user; InvalidError with one and the same text for an unknown address and a wrong password."""
+    user = find_user(email)
+    if not is_right(user.password_hash if user else None, password) or user is None:
+        raise InvalidError("E-mail address and password do not fit together.", code="wrong_password")
+    if is_old(user.password_hash):
+        user.password_hash = hash_password(password)
+    return user
+
+
+def list_tenants(user_id: uuid.UUID) -> list[tuple[Tenant, str]]:
+    """Return the tenants of the bound user with the role in each."""
+    rows = db.session.execute(
+        select(Tenant, Membership.role)
+        .join(Membership, Membership.tenant_id == Tenant.id)
+        .where(Membership.user_id == user_id)
+        .order_by(func.lower(Tenant.name))
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def issue_token(user_id: uuid.UUID, purpose: str) -> str:
+    """Return a one-time token for a link; the user must be bound."""
+    value = token()
+    db.session.add(
+        UserToken(user_id=user_id, purpose=purpose, token_hash=token_hash(value), expires_at=now() + _LIVES[purpose])
+    )
+    return value
+
+
+def find_token(value: str) -> tuple[uuid.UUID, uuid.UUID] | None:
+    """Return (token id, user id) of a link's token, before a user is bound."""
+    row = db.session.execute(
+        text("SELECT token_id, user_id FROM lookup_user_token(:hash)"), {"hash": token_hash(value)}
+    ).first()
+    return (row[0], row[1]) if row else None
+
+
+def use_token(token_id: uuid.UUID, purpose: str) -> User:
+    """Use a one-time token up and return its user; InvalidError when it has expired or been used."""
+    found = db.session.scalar(select(UserToken).where(UserToken.id == token_id).with_for_update())
+    if found is None or found.purpose != purpose or found.expires_at < now():
+        raise InvalidError("This link has expired or has been used. Ask for a new one.", code="link_used")
+    db.session.delete(found)
+    return get_user(found.user_id)
+
+
+def send_verification(tenant_id: uuid.UUID, user: User) -> None:
+    """Send the link that verifies the address."""
+    mails.send(
+        tenant_id, user.email, "Confirm your e-mail address", "verify", name=user.name,
+        path=f"/verify/{issue_token(user.id, 'verify_email')}",
+    )  # fmt: skip
+
+
+def send_reset(user: User) -> None:
+    """Send the link that sets a new password; the user and the platform's tenant must be bound."""
+    mails.send(
+        PLATFORM_TENANT, user.email, "Set a new password", "reset", name=user.name,
+        path=f"/reset/{issue_token(user.id, 'reset_password')}",
+    )  # fmt: skip
+
+
+def set_password(user: User, password: str) -> None:
+    """Give a user a new password."""
+    check_password(password)
+    user.password_hash = hash_password(password)
+
+
+def change_password(user_id: uuid.UUID, old: str, new: str) -> None:
+    """Change a password; InvalidError at the field that does not fit."""
+    user = get_user(user_id)
+    if not is_right(user.password_hash, old):
+        raise InvalidError("The password was not changed.", {"old": "This is not your present password."})
+    set_password(user, new)
+
+
+def save_profile(user_id: uuid.UUID, *, name: str, zone: str | None, theme: str) -> None:
+    """Keep what a person sets for themselves."""
+    get_user(user_id)
+    db.session.execute(update(User).where(User.id == user_id).values(name=name.strip(), zone=zone or None, theme=theme))
+
+
+def list_members(tenant_id: uuid.UUID) -> list[tuple[Membership, User]]:
+    """Return the members of a tenant."""
+    rows = db.session.execute(
+        select(Membership, User)
+        .join(User, User.id == Membership.user_id)
+        .where(Membership.tenant_id == tenant_id)
+        .order_by(func.lower(User.name))
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def _get_member(tenant_id: uuid.UUID, membership_id: uuid.UUID) -> Membership:
+    found = db.session.scalar(scoped(Membership, tenant_id).where(Membership.id == membership_id).with_for_update())
+    if found is None:
+        raise NotFoundError("There is no such member.")
+    return found
+
+
+def _keep_an_owner(tenant_id: uuid.UUID, member: Membership) -> None:
+    query = scoped(Membership, tenant_id).where(Membership.role == "owner", Membership.id != member.id)
+    if member.role == "owner" and db.session.scalar(query.limit(1)) is None:
+        raise ConflictError("A tenant needs an owner. Make somebody else owner first.", code="last_owner")
+
+
+def change_role(tenant_id: uuid.UUID, membership_id: uuid.UUID, role: str, *, by: str) -> None:
+    """Change a member's role; only owners make or unmake owners, and the last one stays."""
+    member = _get_member(tenant_id, membership_id)
+    if role == member.role:
+        return
+    if "owner" in (role, member.role) and by != "owner":
+        raise InvalidError("Only an owner can make or unmake owners.")
+    _keep_an_owner(tenant_id, member)
+    audit.write(tenant_id, "member.role_changed", "user", str(member.user_id), before=member.role, after=role)
+    member.role = role
+
+
+def remove_member(tenant_id: uuid.UUID, membership_id: uuid.UUID, *, by: str) -> None:
+    """Take a person out of the tenant; the last owner stays."""
+    member = _get_member(tenant_id, membership_id)
+    if member.role == "owner" and by != "owner":
+        raise InvalidError("Only an owner can remove an owner.")
+    _keep_an_owner(tenant_id, member)
+    audit.write(tenant_id, "member.removed", "user", str(member.user_id))
+    db.session.delete(member)
+
+
+def add_staff_role(user_id: uuid.UUID, role: str) -> None:
+    """Give a staff role."""
+    if db.session.scalar(select(StaffRole.id).where(StaffRole.user_id == user_id, StaffRole.role == role)) is None:
+        db.session.add(StaffRole(user_id=user_id, role=role))
+        audit.write(PLATFORM_TENANT, "staff.role_given", "user", str(user_id), role=role)

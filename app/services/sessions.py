@@ -1,0 +1,92 @@
+"""Signed-in browsers: server-side, found by the hash of their cookie, ended by time or by hand."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import delete, select, text, update
+
+from app.clock import now
+from app.config import Settings
+from app.crypto import token, token_hash
+from app.db import db
+from app.ids import new_id
+from app.models.accounts import AuthSession, Membership, StaffRole, Tenant, User
+
+_TOUCH = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A live session. `stale`: its last use should be written."""
+
+    session_id: uuid.UUID
+    user_id: uuid.UUID
+    tenant_id: uuid.UUID | None
+    stale: bool = False
+
+
+def start_session(
+    user_id: uuid.UUID, tenant_id: uuid.UUID | None, settings: Settings, *, ip: str, user_agent: str
+) -> str:
+    """Start a session and return the cookie's value; the user must be bound."""
+    value = token()
+    db.session.add(
+        AuthSession(
+            id=new_id(), token_hash=token_hash(value), user_id=user_id, active_tenant=tenant_id, ip=ip,
+            user_agent=user_agent[:200], expires_at=now() + timedelta(days=settings.session_days),
+        )
+    )  # fmt: skip
+    return value
+
+
+def find_session(cookie: str, settings: Settings) -> Found | None:
+    """Return the live session of a cookie, None when it is unknown or has ended."""
+    row = db.session.execute(
+        text("SELECT session_id, user_id, tenant_id, seen_at, expires_at FROM lookup_session(:hash)"),
+        {"hash": token_hash(cookie)},
+    ).first()
+    if row is None or row.expires_at < now() or row.seen_at < now() - timedelta(minutes=settings.session_idle_minutes):
+        return None
+    return Found(row.session_id, row.user_id, row.tenant_id, row.seen_at < now() - _TOUCH)
+
+
+def load(found: Found) -> tuple[User, Tenant | None, str | None, frozenset[str]] | None:
+    """Return (user, tenant, role, staff roles) of a session; tenant and user must be bound."""
+    row = db.session.execute(
+        select(User, Tenant, Membership.role)
+        .outerjoin(Membership, (Membership.user_id == User.id) & (Membership.tenant_id == found.tenant_id))
+        .outerjoin(Tenant, Tenant.id == Membership.tenant_id)
+        .where(User.id == found.user_id)
+    ).first()
+    if row is None:
+        return None
+    staff = db.session.scalars(select(StaffRole.role).where(StaffRole.user_id == found.user_id))
+    return row[0], row[1], row[2], frozenset(staff)
+
+
+def touch(session_id: uuid.UUID) -> None:
+    """Write that the session is in use."""
+    db.session.execute(update(AuthSession).where(AuthSession.id == session_id).values(seen_at=now()))
+
+
+def switch_tenant(session_id: uuid.UUID, tenant_id: uuid.UUID) -> None:
+    """Make another of the user's tenants the session's."""
+    db.session.execute(update(AuthSession).where(AuthSession.id == session_id).values(active_tenant=tenant_id))
+
+
+def end_session(session_id: uuid.UUID) -> None:
+    """End one session of the bound user."""
+    db.session.execute(delete(AuthSession).where(AuthSession.id == session_id))
+
+
+def end_all(user_id: uuid.UUID, *, keep: uuid.UUID | None = None) -> None:
+    """End all sessions of the bound user, but one if named."""
+    query = delete(AuthSession).where(AuthSession.user_id == user_id)
+    db.session.execute(query.where(AuthSession.id != keep) if keep else query)
+
+
+def list_sessions(user_id: uuid.UUID) -> list[AuthSession]:
+    """Return the live sessions of the bound user, last used first."""
+    query = select(AuthSession).where(AuthSession.user_id == user_id, AuthSession.expires_at > now())
+    return list(db.session.scalars(query.order_by(AuthSession.seen_at.desc())))

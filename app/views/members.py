@@ -1,0 +1,80 @@
+"""Members of the tenant: who they are, what they may do, who is invited."""
+
+import uuid
+
+from flask import Blueprint, flash, request
+from werkzeug.wrappers import Response
+
+from app.access import requires, viewer
+from app.errors import AppError
+from app.extensions import settings
+from app.forms.accounts import InviteForm
+from app.htmx import go, render
+from app.services import accounts, invitations
+from app.transaction import transaction
+
+blueprint = Blueprint("members", __name__, url_prefix="/members")
+
+
+@blueprint.get("")
+@requires("member")
+def index() -> Response:
+    return _page(InviteForm())
+
+
+def _page(form: InviteForm, link: str = "", message: str = "", status: int = 200) -> Response:
+    tenant_id = viewer().tenant_id
+    return render(
+        "members/index.html", status=status, form=form, link=link, message=message,
+        members=accounts.list_members(tenant_id), invitations=invitations.list_open(tenant_id),
+    )  # fmt: skip
+
+
+@blueprint.post("/invitations")
+@requires("admin")
+def invite() -> Response:
+    form, who = InviteForm(), viewer()
+    if not form.validate_on_submit():
+        return _page(form, status=422)
+    if form.role.data == "owner" and not who.may("owner"):
+        return _page(form, message="Only an owner can invite an owner.", status=422)
+    assert who.tenant is not None
+    with transaction():
+        token = invitations.invite(who.tenant_id, who.tenant.name, form.email.data, form.role.data, user=who.user)
+    return _page(InviteForm(formdata=None), link=f"{settings().base_url}/invitations/{token}")
+
+
+@blueprint.post("/invitations/<uuid:invitation_id>/revoke")
+@requires("admin")
+def revoke(invitation_id: uuid.UUID) -> Response:
+    with transaction():
+        invitations.revoke(viewer().tenant_id, invitation_id)
+    flash("The invitation is taken back.")
+    return go("/members")
+
+
+@blueprint.post("/<uuid:membership_id>/role")
+@requires("admin")
+def change_role(membership_id: uuid.UUID) -> Response:
+    role, who = request.form.get("role", ""), viewer()
+    if role in ("owner", "admin", "member"):
+        try:
+            with transaction():
+                accounts.change_role(who.tenant_id, membership_id, role, by=who.role or "")
+            flash("The role is changed.")
+        except AppError as error:
+            return _page(InviteForm(), message=error.message, status=422)
+    return go("/members")
+
+
+@blueprint.post("/<uuid:membership_id>/remove")
+@requires("admin")
+def remove(membership_id: uuid.UUID) -> Response:
+    who = viewer()
+    try:
+        with transaction():
+            accounts.remove_member(who.tenant_id, membership_id, by=who.role or "")
+    except AppError as error:
+        return _page(InviteForm(), message=error.message, status=422)
+    flash("The person is no longer a member.")
+    return go("/members")

@@ -1,0 +1,85 @@
+"""One's own account: name, zone, appearance, password, sessions, tenants."""
+
+import uuid
+
+from flask import Blueprint, flash
+from werkzeug.wrappers import Response
+
+from app.access import signed_in, viewer
+from app.errors import InvalidError
+from app.extensions import settings
+from app.forms.accounts import ChangePasswordForm, ProfileForm
+from app.htmx import go, render
+from app.services import accounts, sessions
+from app.transaction import transaction
+
+blueprint = Blueprint("profile", __name__, url_prefix="/profile")
+
+
+@blueprint.get("")
+@signed_in
+def show() -> Response:
+    return _page()
+
+
+def _page(
+    form: ProfileForm | None = None, password_form: ChangePasswordForm | None = None, status: int = 200
+) -> Response:
+    who = viewer()
+    return render(
+        "profile/show.html", status=status,
+        form=form or ProfileForm(formdata=None, data={"name": who.user.name, "zone": who.user.zone or "", "theme": who.user.theme}),
+        password_form=password_form or ChangePasswordForm(formdata=None),
+        sessions=sessions.list_sessions(who.user.id), tenants=accounts.list_tenants(who.user.id),
+    )  # fmt: skip
+
+
+@blueprint.post("")
+@signed_in
+def update() -> Response:
+    form = ProfileForm()
+    if not form.validate_on_submit():
+        return _page(form=form, status=422)
+    with transaction():
+        accounts.save_profile(viewer().user.id, name=form.name.data, zone=form.zone.data, theme=form.theme.data)
+    flash("Your profile is saved.")
+    response = go("/profile")
+    response.set_cookie("pb_theme", form.theme.data, max_age=31_536_000, secure=settings().secure, samesite="Lax")
+    return response
+
+
+@blueprint.post("/password")
+@signed_in
+def change_password() -> Response:
+    form, who = ChangePasswordForm(), viewer()
+    if not form.validate_on_submit():
+        return _page(password_form=form, status=422)
+    try:
+        with transaction():
+            accounts.change_password(who.user.id, form.old.data, form.password.data)
+            sessions.end_all(who.user.id, keep=who.session_id)
+    except InvalidError as error:
+        form.old.errors = [error.fields.get("old", error.message)]
+        return _page(password_form=form, status=422)
+    flash("Your password is changed. Other sessions have ended.")
+    return go("/profile")
+
+
+@blueprint.post("/sessions/<uuid:session_id>/end")
+@signed_in
+def end_session(session_id: uuid.UUID) -> Response:
+    with transaction():
+        sessions.end_session(session_id)
+    flash("The session has ended.")
+    return go("/profile")
+
+
+@blueprint.post("/verify")
+@signed_in
+def verify() -> Response:
+    who = viewer()
+    if who.user.email_verified_at is None:
+        with transaction():
+            accounts.send_verification(who.tenant_id, who.user)
+    flash(f"A link is on its way to {who.user.email}.")
+    return go("/profile")

@@ -1,0 +1,61 @@
+"""The mail task: by SMTP to the operator's server, or into the mailbox folder in development."""
+
+import smtplib
+import ssl
+from email.message import EmailMessage
+from email.utils import formatdate, make_msgid
+from urllib.parse import unquote, urlsplit
+
+from flask import current_app
+
+from app.config import Settings
+from app.services import mails, tasks
+from app.services.tasks import Done, LeasedTask, Outcome, Park
+from app.transaction import outside, transaction
+from jobs.drain import Slice
+
+_SECONDS = 20
+
+
+def send_mail(task: LeasedTask, _slice: Slice) -> Outcome:
+    """Send one message; a server that is down is tried again with backoff."""
+    assert task.ref is not None
+    settings: Settings = current_app.extensions["settings"]
+    with transaction():
+        tasks.fence(task)
+        opened = mails.open_mail(task.tenant_id, task.ref)
+        if opened is None:
+            return Done()
+        mail, body = opened
+        message = EmailMessage()
+        message["From"], message["To"], message["Subject"] = settings.mail_from, mail.recipient, mail.subject
+        message["Date"], message["Message-ID"] = formatdate(), make_msgid(idstring=str(mail.id), domain="patchbay")
+    message.set_content(body["txt"])
+    message.add_alternative(body["html"], subtype="html")
+    with outside():
+        if settings.smtp_url.get_secret_value():
+            _smtp(settings.smtp_url.get_secret_value(), message)
+        elif settings.mailbox_dir:
+            settings.mailbox_dir.mkdir(parents=True, exist_ok=True)
+            (settings.mailbox_dir / f"{task.ref}.eml").write_bytes(bytes(message))
+        else:
+            return Park("E-mail is not set up: set PATCHBAY_SMTP_URL.")
+    with transaction():
+        tasks.fence(task)
+        mails.mark_sent(task.tenant_id, task.ref)
+    return Done()
+
+
+def _smtp(url: str, message: EmailMessage) -> None:
+    parts = urlsplit(url)
+    context, host = ssl.create_default_context(), parts.hostname or "localhost"
+    if parts.scheme == "smtps":
+        server: smtplib.SMTP = smtplib.SMTP_SSL(host, parts.port or 465, timeout=_SECONDS, context=context)
+    else:
+        server = smtplib.SMTP(host, parts.port or 587, timeout=_SECONDS)
+    with server:
+        if parts.scheme != "smtps" and server.has_extn("starttls"):
+            server.starttls(context=context)
+        if parts.username:
+            server.login(unquote(parts.username), unquote(parts.password or ""))
+        server.send_message(message)
