@@ -11,9 +11,15 @@ from app.crypto import KeyRing
 from app.db import db, guard_pool
 
 # Blueprints of the web process, one module a noun; each module has `blueprint`.
-VIEWS: tuple[str, ...] = ()
+VIEWS: tuple[str, ...] = (
+    "app.views.auth",
+    "app.views.health",
+    "app.views.members",
+    "app.views.profile",
+    "app.views.audit",
+)
 # Shown in the development profile only.
-DEVELOPMENT_VIEWS: tuple[str, ...] = ()
+DEVELOPMENT_VIEWS: tuple[str, ...] = ("app.views.mailbox",)
 
 
 def create_app(process: Process = "web", settings: Settings | None = None) -> Flask:

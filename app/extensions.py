@@ -37,6 +37,8 @@ def flask_config(settings: Settings, process: Process) -> dict[str, Any]:
         "SQLALCHEMY_DATABASE_URI": settings.postgres_url(process),
         "SQLALCHEMY_ENGINE_OPTIONS": {
             "pool_pre_ping": True,
+            # A statement in a log must not show what was in it.
+            "hide_parameters": True,
             "pool_recycle": 1800,
             "pool_timeout": 5,
             "pool_size": 8,

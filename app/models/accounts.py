@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, LargeBinary, Text, UniqueConstraint, func
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, LargeBinary, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import Uuid
 
@@ -28,7 +28,7 @@ class User(IdModel):
     """A person who signs in; may belong to several tenants."""
 
     __tablename__ = "users"
-    __table_args__ = (Index("uq_users_email", func.lower("email"), unique=True),)
+    __table_args__ = (Index("uq_users_email", text("lower(email)"), unique=True),)
 
     email: Mapped[str] = mapped_column(Text)
     name: Mapped[str] = mapped_column(Text)

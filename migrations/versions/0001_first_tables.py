@@ -281,7 +281,7 @@ def upgrade() -> None:
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_users'))
     )
-    op.create_index('uq_users_email', 'users', [sa.literal_column("lower('email')")], unique=True)
+    op.create_index('uq_users_email', 'users', [sa.text('lower(email)')], unique=True)
     op.create_table('credentials',
     sa.Column('connection_id', sa.Uuid(), nullable=False),
     sa.Column('field', sa.Text(), nullable=False),
