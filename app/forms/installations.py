@@ -1,0 +1,30 @@
+"""Forms of the wizard and of an installation."""
+
+from zoneinfo import available_timezones
+
+from flask_wtf import FlaskForm
+from wtforms import IntegerField, RadioField, SelectField, StringField, TimeField
+from wtforms.validators import DataRequired, Length, NumberRange, Optional
+
+
+class ConfigureForm(FlaskForm):
+    name = StringField("Name of this installation", [DataRequired("Give it a name."), Length(max=120)])
+    kind = RadioField(
+        "How often",
+        choices=[("interval", "Every so many minutes"), ("hourly", "Every hour"), ("daily", "Once a day"), ("manual", "Only by hand")],
+    )
+    minutes = IntegerField("Minutes", [Optional(), NumberRange(1, 10_080, "Give 1 to 10,080 minutes.")], default=15)
+    at = TimeField("Time of day", [Optional()])
+    zone = SelectField("Time zone", choices=[(z, z) for z in sorted(available_timezones()) if "/" in z or z == "UTC"])
+
+
+class ObjectTypeForm(FlaskForm):
+    name = StringField("Name", [DataRequired("Give a name."), Length(max=40)])
+    label = StringField("Label", [DataRequired("Give a label."), Length(max=80)])
+    plural = StringField("Plural", [DataRequired("Give the plural."), Length(max=80)])
+
+
+class ObjectFieldForm(FlaskForm):
+    name = StringField("Name", [DataRequired("Give a name."), Length(max=40)])
+    label = StringField("Label", [DataRequired("Give a label."), Length(max=80)])
+    type = SelectField("Type")

@@ -1,0 +1,197 @@
+"""The four steps from a draft to a running sync: connect, configure, map fields, activate."""
+
+import uuid
+from typing import Any
+
+from flask import Blueprint, request
+from werkzeug.wrappers import Response
+
+from app.access import requires, viewer
+from app.errors import AppError, InvalidError, NotFoundError
+from app.extensions import settings
+from app.forms.connector_config import config_form
+from app.forms.installations import ConfigureForm
+from app.htmx import go, render, stop_polling
+from app.models.installations import STEPS, Installation
+from app.services import connections, installations, listings, previews
+from app.transaction import transaction
+
+blueprint = Blueprint("wizard", __name__, url_prefix="/installations/<uuid:installation_id>/setup")
+
+
+def _open(installation_id: uuid.UUID) -> dict[str, Any]:
+    tenant_id = viewer().tenant_id
+    installation = installations.get_installation(tenant_id, installation_id)
+    if installation.state == "removed":
+        raise NotFoundError("This installation has been removed.")
+    return {
+        "installation": installation,
+        "connection": connections.get_connection(tenant_id, installation.connection_id),
+        "manifest": listings.manifest_of(installation.listing_version_id),
+        "host_name": settings().host_name,
+    }
+
+
+def _address(installation_id: uuid.UUID, step: str) -> str:
+    return f"/installations/{installation_id}/setup/{step}"
+
+
+def _fields(manifest: Any, step: str) -> list[Any]:
+    return [field for field in manifest.config if field.step == step]
+
+
+@blueprint.get("/<any(connect, configure, map, activate):step>")
+@requires("admin")
+def show(installation_id: uuid.UUID, step: str) -> Response:
+    context = _open(installation_id)
+    # A step is tested before the next: without a working connection there is nothing to choose from.
+    if step != "connect" and context["connection"].state != "ready":
+        return go(_address(installation_id, "connect"))
+    return _PAGES[step](context)
+
+
+def _connect_page(context: dict[str, Any], form: Any = None, status: int = 200, message: str = "") -> Response:
+    connection, manifest = context["connection"], context["manifest"]
+    present = dict(connection.settings)
+    if settings().sandbox_url and manifest.slug == "sandbox":
+        present.setdefault("server", settings().sandbox_url)
+    form = form or config_form(_fields(manifest, "connect"), present, keep_secrets=connection.account_id is not None)
+    response = render(
+        "wizard/connect.html", "wizard/_connect_status.html", status=status, step="connect", form=form,
+        fields=_fields(manifest, "connect"), message=message, **context,
+    )  # fmt: skip
+    return stop_polling(response) if connection.state != "testing" else response
+
+
+@blueprint.post("/connect")
+@requires("admin")
+def connect(installation_id: uuid.UUID) -> Response:
+    context, who = _open(installation_id), viewer()
+    connection, manifest = context["connection"], context["manifest"]
+    fields = _fields(manifest, "connect")
+    form = config_form(fields, connection.settings, keep_secrets=connection.account_id is not None)
+    if not form.validate_on_submit():
+        return _connect_page(context, form, 422)
+    secret = set(manifest.secret_fields())
+    plain = {f.name: form[f.name].data for f in fields if f.name not in secret}
+    sealed = {name: form[name].data for name in secret if name in form}
+    oauth = manifest.auth.kind == "oauth2"
+    try:
+        with transaction():
+            if oauth:
+                connections.save_settings(connections.get_connection(who.tenant_id, connection.id), manifest, plain)
+            else:
+                connections.save_credentials(
+                    who.tenant_id, connection.id, manifest, plain, sealed, user_id=who.user.id
+                )
+    except InvalidError as error:
+        for name, text in error.fields.items():
+            form[name].errors = [text]
+        return _connect_page(_open(installation_id), form, 422)
+    return go(f"/oauth/start/{installation_id}" if oauth else _address(installation_id, "connect"))
+
+
+def _configure_page(context: dict[str, Any], form: ConfigureForm | None = None, status: int = 200, message: str = "") -> Response:
+    tenant_id, installation = viewer().tenant_id, context["installation"]
+    schedule = installations.get_schedule(tenant_id, installation.id)
+    form = form or ConfigureForm(
+        formdata=None,
+        data={"name": installation.name, "kind": schedule.kind, "minutes": schedule.minutes, "at": schedule.at, "zone": schedule.zone},
+    )  # fmt: skip
+    return render(
+        "wizard/configure.html", status=status, step="configure", form=form, message=message,
+        streams=installations.list_streams(tenant_id, installation.id), **context,
+    )  # fmt: skip
+
+
+@blueprint.post("/configure")
+@requires("admin")
+def configure(installation_id: uuid.UUID) -> Response:
+    form, who = ConfigureForm(), viewer()
+    if not form.validate_on_submit():
+        return _configure_page(_open(installation_id), form, 422)
+    chosen = {
+        name: request.form.get(f"deletes-{name}", "mirror")
+        for name in request.form.getlist("streams")
+        if request.form.get(f"deletes-{name}", "mirror") in ("mirror", "archive", "ignore")
+    }
+    try:
+        with transaction():
+            installations.configure(
+                who.tenant_id, installation_id, name=form.name.data, streams=chosen, kind=form.kind.data,
+                minutes=form.minutes.data or 15, at=form.at.data, zone=form.zone.data, settings={},
+            )  # fmt: skip
+            installations.set_step(who.tenant_id, installation_id, "map")
+    except AppError as error:
+        return _configure_page(_open(installation_id), form, error.status, error.message)
+    return go(_next(installation_id, "map"))
+
+
+def _next(installation_id: uuid.UUID, step: str) -> str:
+    installation = installations.get_installation(viewer().tenant_id, installation_id)
+    return _address(installation_id, step) if installation.state == "setting_up" else f"/installations/{installation_id}"
+
+
+def _map_page(context: dict[str, Any]) -> Response:
+    tenant_id, installation = viewer().tenant_id, context["installation"]
+    streams = [s for s in installations.list_streams(tenant_id, installation.id) if s.enabled]
+    return go(f"/installations/{installation.id}/mapping/{streams[0].stream}?setup=1")
+
+
+@blueprint.post("/map")
+@requires("admin")
+def confirm_map(installation_id: uuid.UUID) -> Response:
+    with transaction():
+        installations.set_step(viewer().tenant_id, installation_id, "activate")
+    return go(_address(installation_id, "activate"))
+
+
+def _activate_page(context: dict[str, Any], status: int = 200, message: str = "", fix: str = "") -> Response:
+    tenant_id, installation = viewer().tenant_id, context["installation"]
+    streams = [s for s in installations.list_streams(tenant_id, installation.id) if s.enabled]
+    preview = previews.find_latest(tenant_id, installation.id, "dry_run")
+    if preview is None:
+        preview = _ask_dry_run(tenant_id, installation, [s.stream for s in streams])
+    response = render(
+        "wizard/activate.html", "wizard/_dry_run.html", status=status, step="activate", streams=streams, message=message,
+        fix=fix, preview=preview, schedule=installations.get_schedule(tenant_id, installation.id), **context,
+    )  # fmt: skip
+    return stop_polling(response) if preview.state != "waiting" and status == 200 else response
+
+
+def _ask_dry_run(tenant_id: uuid.UUID, installation: Installation, streams: list[str]) -> Any:
+    with transaction():
+        return previews.ask(tenant_id, installation.id, "dry_run", request={"streams": streams})
+
+
+@blueprint.post("/dry-run")
+@requires("admin")
+def dry_run(installation_id: uuid.UUID) -> Response:
+    context, tenant_id = _open(installation_id), viewer().tenant_id
+    streams = [s.stream for s in installations.list_streams(tenant_id, installation_id) if s.enabled]
+    _ask_dry_run(tenant_id, context["installation"], streams)
+    return go(_address(installation_id, "activate"))
+
+
+@blueprint.post("/activate")
+@requires("admin")
+def activate(installation_id: uuid.UUID) -> Response:
+    who = viewer()
+    try:
+        with transaction():
+            installations.activate(who.tenant_id, installation_id, user_id=who.user.id)
+    except AppError as error:
+        return _activate_page(_open(installation_id), error.status, error.message, error.fix)
+    return go(f"/installations/{installation_id}")
+
+
+@blueprint.post("/discard")
+@requires("admin")
+def discard(installation_id: uuid.UUID) -> Response:
+    with transaction():
+        installations.remove(viewer().tenant_id, installation_id, delete_records=False)
+    return go("/installations")
+
+
+_PAGES = {"connect": _connect_page, "configure": _configure_page, "map": _map_page, "activate": _activate_page}
+assert set(_PAGES) == set(STEPS)
