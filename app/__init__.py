@@ -17,6 +17,15 @@ VIEWS: tuple[str, ...] = (
     "app.views.members",
     "app.views.profile",
     "app.views.audit",
+    "app.views.catalog",
+    "app.views.installations",
+    "app.views.wizard",
+    "app.views.mappings",
+    "app.views.oauth",
+    "app.views.runs",
+    "app.views.records",
+    "app.views.problems",
+    "app.views.object_types",
 )
 # Shown in the development profile only.
 DEVELOPMENT_VIEWS: tuple[str, ...] = ("app.views.mailbox",)

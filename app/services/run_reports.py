@@ -3,13 +3,14 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 
 from app.clock import now
 from app.db import db
-from app.models.runs import FailedRecord, HttpExchange, Run, RunStream
+from app.models.records import Link
+from app.models.runs import Conflict, FailedRecord, HttpExchange, Run, RunStream
 from app.services import runs
 from app.tenancy import scoped
 
@@ -92,6 +93,41 @@ def get_progress(tenant_id: uuid.UUID, run_id: uuid.UUID, *, at: datetime | None
     rate = row.sums["read"] / seconds if seconds >= 1 and row.sums["read"] else None
     remaining = max(total - row.sums["read"], 0) / rate if total and rate else None
     return Progress(row, streams, row.sums["read"], total, rate, remaining)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What the overview of an installation counts."""
+
+    in_sync: int
+    changed_today: int
+    not_in_sync: int
+    conflicts: int
+
+
+def counts(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Counts:
+    """Return the counts of an installation's overview; large ones stop at 100,001."""
+    links = scoped(Link, tenant_id).where(Link.installation_id == installation_id, Link.deleted_at.is_(None))
+    some = links.with_only_columns(Link.id).limit(100_001).subquery()
+    changed = (
+        select(func.coalesce(func.sum(RunStream.created + RunStream.updated + RunStream.linked + RunStream.deleted), 0))
+        .join(Run, (Run.tenant_id == RunStream.tenant_id) & (Run.id == RunStream.run_id))
+        .where(
+            Run.tenant_id == tenant_id,
+            Run.installation_id == installation_id,
+            Run.created_at > now() - timedelta(days=1),
+        )
+    )
+    failed = select(func.count()).where(
+        FailedRecord.tenant_id == tenant_id,
+        FailedRecord.installation_id == installation_id,
+        FailedRecord.state.in_(("waiting", "parked")),
+    )
+    open_conflicts = select(func.count()).where(
+        Conflict.tenant_id == tenant_id, Conflict.installation_id == installation_id, Conflict.state == "open"
+    )
+    numbers = [db.session.scalar(query) or 0 for query in (select(func.count()).select_from(some), changed, failed, open_conflicts)]
+    return Counts(*map(int, numbers))
 
 
 def list_streams(tenant_id: uuid.UUID, run_id: uuid.UUID) -> list[RunStream]:

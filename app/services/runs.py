@@ -95,6 +95,15 @@ def confirm_deletes(tenant_id: uuid.UUID, run_id: uuid.UUID, user_id: uuid.UUID)
     queue_sync(tenant_id, asking.installation_id)
 
 
+def decline_deletes(tenant_id: uuid.UUID, run_id: uuid.UUID) -> None:
+    """End a run that asked about its deletes without deleting anything."""
+    asking = db.session.scalar(scoped(Run, tenant_id).where(Run.id == run_id, Run.state == "asking").with_for_update())
+    if asking is None:
+        raise ConflictError("This run no longer waits for an answer.")
+    _end(tenant_id, asking, "stopped")
+    problems.close(tenant_id, asking.installation_id, "deletes_ask")
+
+
 def begin(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Run | None:
     """Return the live run for a worker, made now when the schedule asks for one; None when there is nothing to do."""
     installation = get_installation(tenant_id, installation_id)

@@ -88,7 +88,10 @@ def connect(installation_id: uuid.UUID) -> Response:
         for name, text in error.fields.items():
             form[name].errors = [text]
         return _connect_page(_open(installation_id), form, 422)
-    return go(f"/oauth/start/{installation_id}" if oauth else _address(installation_id, "connect"))
+    if oauth:
+        # Not a redirect: browsers apply form-action to every redirect that follows a form.
+        return render("wizard/leave.html", address=f"/oauth/start/{installation_id}", name=manifest.listing.name)
+    return go(_address(installation_id, "connect"))
 
 
 def _configure_page(context: dict[str, Any], form: ConfigureForm | None = None, status: int = 200, message: str = "") -> Response:

@@ -1,0 +1,165 @@
+"""Installations: the list, one with its live run, and what can be done with it."""
+
+import uuid
+from typing import Any
+
+from flask import Blueprint, flash, request
+from werkzeug.wrappers import Response
+
+from app.access import requires, viewer
+from app.errors import AppError
+from app.htmx import go, render, stop_polling
+from app.services import failed_records, installations, listings, problems, run_reports, runs
+from app.transaction import transaction
+
+blueprint = Blueprint("installations", __name__, url_prefix="/installations")
+
+
+@blueprint.get("")
+@requires("member")
+def index() -> Response:
+    tenant_id = viewer().tenant_id
+    found = installations.list_overviews(tenant_id)
+    manifests = {o.installation.id: listings.manifest_of(o.installation.listing_version_id) for o in found}
+    return render("installations/index.html", overviews=found, manifests=manifests)
+
+
+def open_page(installation_id: uuid.UUID) -> dict[str, Any]:
+    """Return what every page of an installation shows: its overview, manifest and tab counts."""
+    tenant_id = viewer().tenant_id
+    overview = installations.get_overview(tenant_id, installation_id)
+    return {
+        "overview": overview,
+        "installation": overview.installation,
+        "manifest": listings.manifest_of(overview.installation.listing_version_id),
+        "streams": installations.list_streams(tenant_id, installation_id),
+        "problems": problems.list_open(tenant_id, installation_id),
+    }
+
+
+@blueprint.get("/<uuid:installation_id>")
+@requires("member")
+def show(installation_id: uuid.UUID) -> Response:
+    context, tenant_id = open_page(installation_id), viewer().tenant_id
+    if context["installation"].state == "setting_up":
+        return go(f"/installations/{installation_id}/setup/{context['installation'].step}")
+    live = context["overview"].live_run
+    return render(
+        "installations/show.html", tab="overview", rows=run_reports.list_runs(tenant_id, installation_id, limit=24),
+        progress=run_reports.get_progress(tenant_id, live.id) if live else None,
+        counts=run_reports.counts(tenant_id, installation_id), **context,
+    )  # fmt: skip
+
+
+@blueprint.get("/<uuid:installation_id>/live")
+@requires("member")
+def live(installation_id: uuid.UUID) -> Response:
+    tenant_id = viewer().tenant_id
+    run = runs.live_run(tenant_id, installation_id)
+    if run is None:
+        # The page is loaded anew: problems, counts and runs have changed with the end of the run.
+        response = render("installations/_live.html", progress=None, installation_id=installation_id)
+        response.headers["HX-Refresh"] = "true"
+        return stop_polling(response)
+    return render(
+        "installations/_live.html", progress=run_reports.get_progress(tenant_id, run.id), installation_id=installation_id
+    )
+
+
+@blueprint.post("/<uuid:installation_id>/run")
+@requires("member")
+def run_now(installation_id: uuid.UUID) -> Response:
+    return _act(installation_id, lambda who: runs.start_run(who.tenant_id, installation_id, trigger="manual", user_id=who.user.id))
+
+
+@blueprint.post("/<uuid:installation_id>/resync")
+@requires("admin")
+def resync(installation_id: uuid.UUID) -> Response:
+    return _act(
+        installation_id,
+        lambda who: runs.start_run(who.tenant_id, installation_id, trigger="resync", mode="full", user_id=who.user.id),
+    )
+
+
+@blueprint.post("/<uuid:installation_id>/pause")
+@requires("admin")
+def pause(installation_id: uuid.UUID) -> Response:
+    return _act(installation_id, lambda who: installations.pause(who.tenant_id, installation_id), "Paused. Nothing is forgotten.")
+
+
+@blueprint.post("/<uuid:installation_id>/resume")
+@requires("admin")
+def resume(installation_id: uuid.UUID) -> Response:
+    return _act(
+        installation_id, lambda who: installations.resume(who.tenant_id, installation_id, user_id=who.user.id), "Resumed."
+    )
+
+
+@blueprint.post("/<uuid:installation_id>/remove")
+@requires("admin")
+def remove(installation_id: uuid.UUID) -> Response:
+    who = viewer()
+    with transaction():
+        installations.remove(who.tenant_id, installation_id, delete_records=bool(request.form.get("delete_records")))
+    flash("The installation is removed. The access is being given back.")
+    return go("/installations")
+
+
+def _act(installation_id: uuid.UUID, act: Any, message: str = "") -> Response:
+    try:
+        with transaction():
+            act(viewer())
+        if message:
+            flash(message)
+    except AppError as error:
+        if error.status != 409:
+            raise
+        flash(error.message)
+    return go(f"/installations/{installation_id}")
+
+
+@blueprint.get("/<uuid:installation_id>/failed")
+@requires("member")
+def failed(installation_id: uuid.UUID) -> Response:
+    tenant_id, before = viewer().tenant_id, request.args.get("before", type=uuid.UUID)
+    shown = request.args.get("show", "open")
+    states = {"open": failed_records.OPEN, "ignored": ("ignored",), "resolved": ("resolved",)}.get(shown, failed_records.OPEN)
+    found = failed_records.list_failed_records(tenant_id, installation_id, states=states, before=before, limit=51)
+    return render(
+        "failed_records/index.html", tab="failed", records=found[:50], show=shown,
+        older=found[49].id if len(found) > 50 else None, **open_page(installation_id),
+    )  # fmt: skip
+
+
+@blueprint.post("/<uuid:installation_id>/failed/retry")
+@requires("member")
+def retry_all(installation_id: uuid.UUID) -> Response:
+    with transaction():
+        count = failed_records.retry(viewer().tenant_id, installation_id)
+    flash(f"{count} records are tried again." if count != 1 else "1 record is tried again.")
+    return go(f"/installations/{installation_id}/failed")
+
+
+@blueprint.post("/<uuid:installation_id>/failed/<uuid:failed_id>/<any(retry, ignore):act>")
+@requires("member")
+def failed_act(installation_id: uuid.UUID, failed_id: uuid.UUID, act: str) -> Response:
+    tenant_id = viewer().tenant_id
+    with transaction():
+        if act == "retry":
+            failed_records.get_failed_record(tenant_id, failed_id)
+            failed_records.retry(tenant_id, installation_id, failed_id)
+        else:
+            failed_records.ignore(tenant_id, failed_id)
+    flash("The record is tried again." if act == "retry" else "The record is left out from now on.")
+    return go(f"/installations/{installation_id}/failed")
+
+
+@blueprint.get("/<uuid:installation_id>/runs")
+@requires("member")
+def run_list(installation_id: uuid.UUID) -> Response:
+    before = request.args.get("before", type=uuid.UUID)
+    found = run_reports.list_runs(viewer().tenant_id, installation_id, before=before, limit=51)
+    return render(
+        "runs/index.html", tab="runs", rows=found[:50], older=found[49].run.id if len(found) > 50 else None,
+        **open_page(installation_id),
+    )  # fmt: skip

@@ -1,0 +1,59 @@
+"""One run: what it read and wrote, why records failed, the exchanges kept for support."""
+
+import uuid
+
+from flask import Blueprint, flash
+from werkzeug.wrappers import Response
+
+from app.access import requires, viewer
+from app.htmx import go, render, stop_polling
+from app.services import audit, installations, listings, run_reports, runs
+from app.transaction import transaction
+
+blueprint = Blueprint("runs", __name__, url_prefix="/runs")
+
+
+@blueprint.get("/<uuid:run_id>")
+@requires("member")
+def show(run_id: uuid.UUID) -> Response:
+    tenant_id = viewer().tenant_id
+    progress = run_reports.get_progress(tenant_id, run_id)
+    installation = installations.get_installation(tenant_id, progress.row.run.installation_id)
+    response = render(
+        "runs/show.html", "runs/_status.html", progress=progress, installation=installation,
+        manifest=listings.manifest_of(progress.row.run.listing_version_id), causes=run_reports.causes(tenant_id, run_id),
+        exchanges=run_reports.list_exchanges(tenant_id, run_id) if viewer().may("admin") else [],
+    )  # fmt: skip
+    return response if progress.row.run.state in runs.LIVE_STATES else stop_polling(response)
+
+
+@blueprint.post("/<uuid:run_id>/stop")
+@requires("member")
+def stop(run_id: uuid.UUID) -> Response:
+    tenant_id = viewer().tenant_id
+    with transaction():
+        runs.stop_run(tenant_id, run_id)
+        audit.write(tenant_id, "run.stopped", "run", str(run_id))
+    flash("The run stops before its next page.")
+    return go(f"/runs/{run_id}")
+
+
+@blueprint.post("/<uuid:run_id>/confirm")
+@requires("admin")
+def confirm(run_id: uuid.UUID) -> Response:
+    who = viewer()
+    with transaction():
+        runs.confirm_deletes(who.tenant_id, run_id, who.user.id)
+        audit.write(who.tenant_id, "run.deletes_confirmed", "run", str(run_id))
+    return go(f"/runs/{run_id}")
+
+
+@blueprint.post("/<uuid:run_id>/keep")
+@requires("admin")
+def keep(run_id: uuid.UUID) -> Response:
+    tenant_id = viewer().tenant_id
+    with transaction():
+        runs.decline_deletes(tenant_id, run_id)
+        audit.write(tenant_id, "run.deletes_declined", "run", str(run_id))
+    flash("The run has ended. The records stay.")
+    return go(f"/runs/{run_id}")
