@@ -12,7 +12,6 @@ from app.extensions import settings
 from app.forms.connector_config import config_form
 from app.forms.installations import ConfigureForm
 from app.htmx import go, render, stop_polling
-from app.models.installations import STEPS, Installation
 from app.services import connections, installations, listings, previews
 from app.transaction import transaction
 
@@ -154,7 +153,7 @@ def _activate_page(context: dict[str, Any], status: int = 200, message: str = ""
     streams = [s for s in installations.list_streams(tenant_id, installation.id) if s.enabled]
     preview = previews.find_latest(tenant_id, installation.id, "dry_run")
     if preview is None:
-        preview = _ask_dry_run(tenant_id, installation, [s.stream for s in streams])
+        preview = _ask_dry_run(tenant_id, installation.id, [s.stream for s in streams])
     response = render(
         "wizard/activate.html", "wizard/_dry_run.html", status=status, step="activate", streams=streams, message=message,
         fix=fix, preview=preview, schedule=installations.get_schedule(tenant_id, installation.id), **context,
@@ -162,17 +161,17 @@ def _activate_page(context: dict[str, Any], status: int = 200, message: str = ""
     return stop_polling(response) if preview.state != "waiting" and status == 200 else response
 
 
-def _ask_dry_run(tenant_id: uuid.UUID, installation: Installation, streams: list[str]) -> Any:
+def _ask_dry_run(tenant_id: uuid.UUID, installation_id: uuid.UUID, streams: list[str]) -> Any:
     with transaction():
-        return previews.ask(tenant_id, installation.id, "dry_run", request={"streams": streams})
+        return previews.ask(tenant_id, installation_id, "dry_run", request={"streams": streams})
 
 
 @blueprint.post("/dry-run")
 @requires("admin")
 def dry_run(installation_id: uuid.UUID) -> Response:
-    context, tenant_id = _open(installation_id), viewer().tenant_id
+    tenant_id = viewer().tenant_id
     streams = [s.stream for s in installations.list_streams(tenant_id, installation_id) if s.enabled]
-    _ask_dry_run(tenant_id, context["installation"], streams)
+    _ask_dry_run(tenant_id, installation_id, streams)
     return go(_address(installation_id, "activate"))
 
 
@@ -197,4 +196,3 @@ def discard(installation_id: uuid.UUID) -> Response:
 
 
 _PAGES = {"connect": _connect_page, "configure": _configure_page, "map": _map_page, "activate": _activate_page}
-assert set(_PAGES) == set(STEPS)
