@@ -8,6 +8,7 @@ from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_migrate import Migrate
 from flask_wtf import CSRFProtect
+from htmx_flask import Htmx
 
 from app.config import Process, Settings
 from app.crypto import KeyRing
@@ -15,6 +16,7 @@ from app.crypto import KeyRing
 ROOT = Path(__file__).resolve().parent.parent
 migrate = Migrate()
 csrf = CSRFProtect()
+htmx = Htmx()
 limiter = Limiter(get_remote_address, headers_enabled=False)
 
 
@@ -66,6 +68,7 @@ def init_web(flask_app: Flask, settings: Settings) -> None:
     from app.views import errors
 
     flask_app.config["SECRET_KEY"] = settings.secret_key()
+    htmx.init_app(flask_app)
     csrf.init_app(flask_app)
     limiter.init_app(flask_app)
     web.register(flask_app, settings)
