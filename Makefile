@@ -24,14 +24,13 @@ check: $(STAMP) ## lint, types, import contracts, templates, security, house tes
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports --no-cache
-	@$(PY) -m djlint templates --check --lint --quiet
+	@$(PY) -m djlint templates --lint --quiet
 	@$(PY) -m bandit -q -c pyproject.toml -r app connectors jobs
 	@$(PY) -m pytest -q tests/house
 
 fix: $(STAMP) ## format and repair what can be repaired by a program
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
-	@$(PY) -m djlint templates --reformat --quiet
 
 lock: $(STAMP) ## renew requirements.lock from pyproject.toml
 	@$(VENV)/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --group dev pyproject.toml -o requirements.lock --no-emit-index-url

@@ -35,9 +35,7 @@ def create_app(process: Process = "web", settings: Settings | None = None) -> Fl
     """Make the application for one kind of process; SettingsError says what is missing or wrong."""
     settings = settings or load_settings()
     log.configure(settings, process)
-    flask_app = Flask(
-        "patchbay", root_path=str(extensions.ROOT), template_folder="templates", static_folder=None
-    )
+    flask_app = Flask("patchbay", root_path=str(extensions.ROOT), template_folder="templates", static_folder=None)
     flask_app.config.update(extensions.flask_config(settings, process))
     flask_app.extensions["settings"] = settings
     flask_app.extensions["keys"] = KeyRing(

@@ -54,7 +54,8 @@ def show(name: str) -> Response:
     response.headers["cache-control"] = "public, max-age=31536000, immutable" if fresh else "no-cache"
     response.headers["vary"] = "accept-encoding"
     response.set_etag(asset.mark)
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 def register(flask_app: Flask) -> None:

@@ -11,6 +11,7 @@ from flask.cli import AppGroup
 from app.crypto import generate_keys
 from app.db import db
 from app.extensions import settings
+from app.models.accounts import Tenant
 from app.services import accounts, audit, credentials, listings
 from app.services.object_types import seed_object_types
 from app.tenancy import PLATFORM_TENANT, bind_tenant
@@ -98,7 +99,7 @@ def demo_seed() -> None:
 def _demo_tenant(name: str, people: list[tuple[str, str, str]]) -> None:
     tenant_id = uuid.uuid5(_NAMESPACE, name)
     with bind_tenant(tenant_id), transaction():
-        if db.session.get(accounts.Tenant, tenant_id) is None:
+        if db.session.get(Tenant, tenant_id) is None:
             accounts.make_tenant(tenant_id, name, external_id=name.lower().replace(" ", "-"))
         for email, person, role in people:
             user = accounts.find_user(email) or accounts.make_user(email, person, DEMO_PASSWORD, verified=True)

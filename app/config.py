@@ -108,7 +108,9 @@ class Settings(BaseModel):
             raise SettingsError("Set PATCHBAY_SECRET_KEY_FILE to a file with at least 32 random characters.")
         key = self.secret_key_file.read_bytes().strip()
         if len(key) < 32:
-            raise SettingsError(f"{self.secret_key_file} holds fewer than 32 characters; make it with `flask keys new`.")
+            raise SettingsError(
+                f"{self.secret_key_file} holds fewer than 32 characters; make it with `flask keys new`."
+            )
         return key
 
 

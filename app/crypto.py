@@ -40,7 +40,13 @@ class Seal:
 
     def info(self) -> bytes:
         """Length-prefixed parts, so that `a|bc` and `ab|c` differ."""
-        parts = (b"patchbay1", self.tenant_id.bytes, self.owner_id.bytes, self.field.encode(), str(self.version).encode())
+        parts = (
+            b"patchbay1",
+            self.tenant_id.bytes,
+            self.owner_id.bytes,
+            self.field.encode(),
+            str(self.version).encode(),
+        )
         return b"".join(len(part).to_bytes(2, "big") + part for part in parts)
 
 

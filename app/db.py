@@ -4,7 +4,7 @@ from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as FlaskSession
-from sqlalchemy import MetaData, event
+from sqlalchemy import CursorResult, Executable, MetaData, event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import DeclarativeBase, Session, SessionTransaction
 
@@ -51,3 +51,10 @@ def guard_pool(engine: Engine) -> None:
             dbapi_connection.rollback()
             dbapi_connection.execute("RESET ALL")
             dbapi_connection.commit()
+
+
+def write(statement: Executable) -> int:
+    """Execute an UPDATE, DELETE or INSERT and return how many rows it touched; loaded objects are left as they are."""
+    result = db.session.execute(statement, execution_options={"synchronize_session": False})
+    assert isinstance(result, CursorResult)
+    return int(result.rowcount)

@@ -10,7 +10,9 @@ import structlog
 
 from app.config import Settings
 
-_SECRET_NAMES = re.compile(r"(?i)(password|passwd|secret|token|authorization|cookie|api_?key|credential|verifier|^code$)")
+_SECRET_NAMES = re.compile(
+    r"(?i)(password|passwd|secret|token|authorization|cookie|api_?key|credential|verifier|^code$)"
+)
 _SECRET_TEXT = re.compile(r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{8,}|://[^/\s:@]+:[^/\s@]+@")
 REDACTED = "[redacted]"
 

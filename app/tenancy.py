@@ -32,9 +32,7 @@ LOOKUP_FUNCTIONS = frozenset(
     }
 )  # fmt: skip
 # Tables on which patchbay_lookup has a policy of its own, for exactly those functions.
-LOOKUP_TABLES = frozenset(
-    {"sessions", "user_tokens", "invitations", "oauth_states", "tasks", "task_gates", "tenants"}
-)
+LOOKUP_TABLES = frozenset({"sessions", "user_tokens", "invitations", "oauth_states", "tasks", "task_gates", "tenants"})
 # (3) Tables the dispatcher may cross; they hold no customer data.
 DISPATCHER_TABLES = frozenset({"tasks", "task_gates", "schedules"})
 # Tables with a second, narrower SELECT policy: a user sees the memberships and tenants they belong to.
@@ -81,6 +79,6 @@ def bind_tenant(tenant_id: uuid.UUID | None, user_id: uuid.UUID | None = None) -
         _user.reset(user_mark)
 
 
-def scoped(model: type[M], tenant_id: uuid.UUID) -> Select[tuple[M]]:
+def scoped(model: type[M], tenant_id: uuid.UUID) -> Select[M]:
     """Return `SELECT model` of one tenant; the policy guards too, this keeps the intent and the index in sight."""
     return select(model).where(model.tenant_id == tenant_id)

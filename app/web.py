@@ -119,4 +119,3 @@ def _page_context() -> dict[str, Any]:
     if who and who.tenant:
         context["open_problems"] = problems.count_open(who.tenant.id)
     return context
-

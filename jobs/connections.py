@@ -3,6 +3,7 @@
 import uuid
 from dataclasses import replace
 
+from app.clock import now
 from app.services import connections, credentials, listings, oauth, runs, tasks
 from app.services.tasks import Done, LeasedTask, Outcome
 from app.transaction import outside, transaction
@@ -75,7 +76,7 @@ def exchange_code(task: LeasedTask, _slice: Slice) -> Outcome:
             fresh = vendor_oauth.exchange_code(
                 http_client(connector, settings), connector.manifest.auth, client, code=code,
                 redirect_uri=state.redirect_uri, verifier=verifier, names=oauth.names_of(connector, settings),
-                at=credentials.now(),
+                at=now(),
             )  # fmt: skip
     except ConnectorError as error:
         error.user_message = f"{connector.manifest.listing.name} did not accept the authorisation."
@@ -85,9 +86,7 @@ def exchange_code(task: LeasedTask, _slice: Slice) -> Outcome:
             connections.refuse(tenant_id, state.connection_id, error)
         return Done()
     with transaction():
-        credentials.save_tokens(
-            tenant_id, state.connection_id, fresh, after_version=before.version if before else 0
-        )
+        credentials.save_tokens(tenant_id, state.connection_id, fresh, after_version=before.version if before else 0)
     _test(task, state.connection_id)
     return Done()
 
@@ -104,9 +103,7 @@ def refresh_token(task: LeasedTask, _slice: Slice) -> Outcome:
         connector = listings.connector_of(installation.listing_version_id)
     if tokens is not None:
         try:
-            refresh_tokens(
-                task.tenant_id, task.ref, connector, settings, http_client(connector, settings), tokens
-            )
+            refresh_tokens(task.tenant_id, task.ref, connector, settings, http_client(connector, settings), tokens)
         except ConnectorError as error:
             # A lost grant is recorded already; anything else is tried again when a run needs the token.
             if error.code != "reconnect":

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import timedelta
+from typing import Any
 
 from app.clock import now
 from app.services import failed_records, pages, passes, problems, runs, tasks
@@ -38,7 +39,7 @@ def retry_records(task: LeasedTask, slice_: Slice) -> Outcome:
     return Done()
 
 
-def _due(task: LeasedTask, state: str) -> list[failed_records.FailedRecord]:
+def _due(task: LeasedTask, state: str) -> list[Any]:
     assert task.ref is not None
     return failed_records.list_due(task.tenant_id, task.ref) if state == "active" else []
 

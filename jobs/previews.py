@@ -61,9 +61,7 @@ def _sample(task: LeasedTask, preview: Preview, connector: Connector, session: S
         installed = passes.get_installed(task.tenant_id, preview.installation_id, stream)
         fields = object_types.fields_of(installed.object_type)
         stored = preview.request.get("rules")
-        rules = (
-            rules_from_json(stored) if stored else current_rules(task.tenant_id, preview.installation_id, stream)
-        )
+        rules = rules_from_json(stored) if stored else current_rules(task.tenant_id, preview.installation_id, stream)
         found = previews.describe(
             task.tenant_id, installed.object_type, list(page.records[: previews.SAMPLES]),
             compile_mapping(rules, fields), connector.manifest.stream(stream).match_key,
@@ -87,7 +85,8 @@ def _dry_run(task: LeasedTask, preview: Preview, connector: Connector, session: 
             )
         kinds = ("create", "change", "same", "conflict", "left_out")
         counts = {kind: sum(item["outcome"] == kind for item in found) for kind in kinds}
-        shown = [item for item in found if item["outcome"] == "left_out"][:3] + found[:3]
+        shown = [item for item in found if item["outcome"] == "left_out"][:3]
+        shown += [item for item in found if item["outcome"] in ("create", "change")][:2]
         answers.append(
             {
                 "stream": name, "label": connector.manifest.stream(name).label, "read": len(page.records),

@@ -113,9 +113,7 @@ def _read_stream(work: _Work, connector: Connector, session: Session, name: str)
         run = runs.get_run(tenant_id, work.run_id)
         stream = next(s for s in passes.list_streams(tenant_id, work.run_id) if s.stream == name)
         installation = runs.get_installation(tenant_id, work.installation_id)
-        context = passes.open_context(
-            tenant_id, installation, name, connector.manifest, run=run, run_stream=stream
-        )
+        context = passes.open_context(tenant_id, installation, name, connector.manifest, run=run, run_stream=stream)
         checkpoint = passes.open_checkpoint(tenant_id, work.installation_id, stream)
         read, deleted = passes.is_read(stream), stream.deleted
     if not read:
@@ -140,9 +138,7 @@ def _apply(work: _Work, context: PageContext, page: Page, deleted: int) -> int:
     return counts.deleted
 
 
-def _pages(
-    work: _Work, connector: Connector, session: Session, name: str, checkpoint: Checkpoint
-) -> Iterator[Page]:
+def _pages(work: _Work, connector: Connector, session: Session, name: str, checkpoint: Checkpoint) -> Iterator[Page]:
     """Yield pages while the next is already being fetched; the fetching thread holds no database session."""
     with outside(), ThreadPoolExecutor(1, thread_name_prefix="prefetch") as pool:
         ahead: Future[Page] | None = pool.submit(connector.read, session, name, checkpoint)

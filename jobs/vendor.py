@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import current_app
 
+from app.clock import now
 from app.config import Settings
 from app.services import connections, credentials, listings, oauth, runs
 from app.services.credentials import Tokens
@@ -96,7 +97,7 @@ def _call(
         with outside():
             fresh = vendor_oauth.refresh(
                 http, connector.manifest.auth, client, tokens.refresh_token,
-                names=oauth.names_of(connector, settings), at=credentials.now(),
+                names=oauth.names_of(connector, settings), at=now(),
             )  # fmt: skip
     except AuthError as error:
         error.user_message = f"{name} no longer accepts the connection."

@@ -13,12 +13,58 @@ from pathlib import Path
 
 STATIC = Path(__file__).parent
 TEMPLATES = STATIC.parent / "templates"
-ICONS = (
-    "layout-grid plug-connected alert-triangle git-merge database users history settings search menu-2 arrow-right "
-    "arrow-left arrows-left-right circle-check circle-x circle-dashed clock player-pause player-play refresh check x "
-    "plus dots chevron-right chevron-down selector external-link copy mail lock key logout user building info-circle "
-    "alert-circle trash pencil bolt eye download arrow-back-up device-desktop sun moon link send list shield-lock"
-).split()
+ICONS = [
+    "layout-grid",
+    "plug-connected",
+    "alert-triangle",
+    "git-merge",
+    "database",
+    "users",
+    "history",
+    "settings",
+    "search",
+    "menu-2",
+    "arrow-right",
+    "arrow-left",
+    "arrows-left-right",
+    "circle-check",
+    "circle-x",
+    "circle-dashed",
+    "clock",
+    "player-pause",
+    "player-play",
+    "refresh",
+    "check",
+    "x",
+    "plus",
+    "dots",
+    "chevron-right",
+    "chevron-down",
+    "selector",
+    "external-link",
+    "copy",
+    "mail",
+    "lock",
+    "key",
+    "logout",
+    "user",
+    "building",
+    "info-circle",
+    "alert-circle",
+    "trash",
+    "pencil",
+    "bolt",
+    "eye",
+    "download",
+    "arrow-back-up",
+    "device-desktop",
+    "sun",
+    "moon",
+    "link",
+    "send",
+    "list",
+    "shield-lock",
+]
 # Rules of plain elements and of these classes are kept besides the classes found in templates.
 KEEP = {"visually-hidden", "show", "active", "disabled", "collapsing"}
 
@@ -79,8 +125,10 @@ def main(folder: Path) -> None:
     for name in ICONS:
         svg = (folder / f"icons/icons/outline/{name}.svg").read_text()
         paths = "".join(re.findall(r"<path d[^>]*/>", svg))
-        symbols.append(f'<symbol id="{name}" viewBox="0 0 24 24" fill="none" stroke="currentColor" '
-                       f'stroke-linecap="round" stroke-linejoin="round">{paths}</symbol>')
+        symbols.append(
+            f'<symbol id="{name}" viewBox="0 0 24 24" fill="none" stroke="currentColor" '
+            f'stroke-linecap="round" stroke-linejoin="round">{paths}</symbol>'
+        )
     (STATIC / "icons/sprite.svg").write_text(f'<svg xmlns="http://www.w3.org/2000/svg">{"".join(symbols)}</svg>\n')
 
 

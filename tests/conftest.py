@@ -58,7 +58,9 @@ def _url(database: str, user: str) -> str:
 
 def _environment(database: str, number: int) -> dict[str, str]:
     keys = os.environ["PATCHBAY_TEST_KEYS"]
-    found = {f"PATCHBAY_{role.upper()}_URL": _url(database, f"patchbay_{role}") for role in ("web", "worker", "dispatcher")}
+    found = {
+        f"PATCHBAY_{role.upper()}_URL": _url(database, f"patchbay_{role}") for role in ("web", "worker", "dispatcher")
+    }
     return found | {
         "PATCHBAY_OWNER_URL": _url(database, "postgres"),
         "REDIS_URL": os.environ["PATCHBAY_TEST_REDIS"].replace("{number}", str(number)),
@@ -104,7 +106,7 @@ def apps(environment: dict[str, str]) -> dict[str, Flask]:
 
 
 @pytest.fixture
-def clean(environment: dict[str, str], owner: psycopg.Connection[Any]) -> Iterator[None]:
+def clean(environment: dict[str, str], owner: psycopg.Connection[Any]) -> None:
     """Every table and the Redis database empty, but for the platform's tenant and object types."""
     redis.Redis.from_url(environment["REDIS_URL"]).flushdb()
     rows = owner.execute(
@@ -116,7 +118,6 @@ def clean(environment: dict[str, str], owner: psycopg.Connection[Any]) -> Iterat
     if set(full) - {"tenants"} or owner.execute("SELECT count(*) FROM tenants").fetchone() != (1,):
         owner.execute("TRUNCATE " + ", ".join(f'"{name}"' for name in {*full, "tenants"}) + " CASCADE")
         owner.execute("INSERT INTO tenants (id, name) VALUES ('00000000-0000-0000-0000-000000000000', 'Platform')")
-    yield
 
 
 @pytest.fixture

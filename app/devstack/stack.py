@@ -61,7 +61,9 @@ class Stack:
         found["PATCHBAY_SECRET_KEY_FILE"] = str(self.keys / "secret_key")
         found["REDIS_URL"] = self._environ.get("REDIS_URL") or (self.valkey.url() if self.valkey else "")
         for role in ROLES:
-            found[f"PATCHBAY_{role.upper()}_URL"] = self._environ.get(f"PATCHBAY_{role.upper()}_URL") or self._role_url(role, owner)
+            found[f"PATCHBAY_{role.upper()}_URL"] = self._environ.get(f"PATCHBAY_{role.upper()}_URL") or self._role_url(
+                role, owner
+            )
         if private_key:
             found["PATCHBAY_TOKEN_KEY_FILE"] = str(self.keys / "token.key")
         return found
@@ -88,7 +90,9 @@ class Stack:
         with psycopg.connect(self._environ["DATABASE_URL"], autocommit=True) as connection:
             for role in ROLES:
                 statement = sql.SQL("ALTER ROLE {} PASSWORD {}")
-                connection.execute(statement.format(sql.Identifier(f"patchbay_{role}"), sql.Literal(self._password(role))))
+                connection.execute(
+                    statement.format(sql.Identifier(f"patchbay_{role}"), sql.Literal(self._password(role)))
+                )
 
 
 def _check_database(url: str) -> None:

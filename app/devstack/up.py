@@ -53,7 +53,9 @@ class Supervisor:
     def environment(self, name: str) -> dict[str, str]:
         """Return the environment of one process; only workers get the private key."""
         private = name in ("fast", "send") or name.startswith("sync")
-        base = {key: value for key, value in os.environ.items() if key not in ("DATABASE_URL", "PATCHBAY_TOKEN_KEY_FILE")}
+        base = {
+            key: value for key, value in os.environ.items() if key not in ("DATABASE_URL", "PATCHBAY_TOKEN_KEY_FILE")
+        }
         defaults = {
             "PATCHBAY_PROFILE": "development", "PATCHBAY_BASE_URL": f"http://localhost:{self._port}",
             "PATCHBAY_EGRESS_ALLOW": "127.0.0.0/8,::1/128", "PATCHBAY_LOG_FORMAT": "text",
@@ -141,7 +143,9 @@ def _lock(data: Path) -> IO[str]:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        raise StackError(f"Patchbay already runs on {data}: stop it, or choose another folder with PATCHBAY_DATA.") from None
+        raise StackError(
+            f"Patchbay already runs on {data}: stop it, or choose another folder with PATCHBAY_DATA."
+        ) from None
     return handle
 
 
@@ -158,8 +162,8 @@ def run() -> None:
     def end(_signal: int, _frame: FrameType | None) -> None:
         supervisor.ending.set()
 
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, end)
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sign, end)
     if "sandbox" in supervisor.commands():
         _check_port(VENDOR_PORT)
     try:

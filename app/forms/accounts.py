@@ -43,13 +43,18 @@ class InviteForm(FlaskForm):
     email = EmailField("E-mail", [DataRequired("Give an e-mail address."), Email("This is not an e-mail address.")])
     role = SelectField(
         "Role",
-        choices=[("member", "Member: looks and starts runs"), ("admin", "Admin: installs and changes"), ("owner", "Owner: everything")],
+        choices=[
+            ("member", "Member: looks and starts runs"),
+            ("admin", "Admin: installs and changes"),
+            ("owner", "Owner: everything"),
+        ],
     )
 
 
 class ProfileForm(FlaskForm):
     name = StringField("Name", [DataRequired("Give your name."), Length(max=120)])
     zone = SelectField(
-        "Time zone", choices=[("", "As the company"), *((z, z) for z in sorted(available_timezones()) if "/" in z or z == "UTC")]
+        "Time zone",
+        choices=[("", "As the company"), *((z, z) for z in sorted(available_timezones()) if "/" in z or z == "UTC")],
     )
     theme = SelectField("Appearance", choices=[("system", "As the device"), ("light", "Light"), ("dark", "Dark")])

@@ -25,10 +25,16 @@ def config_form(fields: list[ConfigField], present: dict[str, Any], *, keep_secr
     members: dict[str, Any] = {}
     for field in fields:
         needed = field.required and not (field.kind == "secret" and keep_secrets)
-        checks: list[Any] = [DataRequired(f"Give the {field.label.lower()}.") if needed else Optional(), Length(max=4000)]
+        checks: list[Any] = [
+            DataRequired(f"Give the {field.label.lower()}.") if needed else Optional(),
+            Length(max=4000),
+        ]
         if field.pattern:
             checks.append(_pattern(field.pattern, field.example))
-        look = {"description": field.help, "render_kw": {"placeholder": field.example, "autocomplete": "off"}}
+        look: dict[str, Any] = {
+            "description": field.help,
+            "render_kw": {"placeholder": field.example, "autocomplete": "off"},
+        }
         default = present.get(field.name, field.default)
         if field.kind == "secret":
             members[field.name] = PasswordField(field.label, checks, **look)

@@ -11,7 +11,12 @@ class ConfigureForm(FlaskForm):
     name = StringField("Name of this installation", [DataRequired("Give it a name."), Length(max=120)])
     kind = RadioField(
         "How often",
-        choices=[("interval", "Every so many minutes"), ("hourly", "Every hour"), ("daily", "Once a day"), ("manual", "Only by hand")],
+        choices=[
+            ("interval", "Every so many minutes"),
+            ("hourly", "Every hour"),
+            ("daily", "Once a day"),
+            ("manual", "Only by hand"),
+        ],
     )
     minutes = IntegerField("Minutes", [Optional(), NumberRange(1, 10_080, "Give 1 to 10,080 minutes.")], default=15)
     at = TimeField("Time of day", [Optional()])

@@ -104,9 +104,7 @@ def accept(tenant_id: uuid.UUID, connection: Connection, account: Account) -> No
 
 def installation_of(tenant_id: uuid.UUID, connection_id: uuid.UUID) -> Installation:
     """Return the installation that has this connection."""
-    return db.session.scalars(
-        scoped(Installation, tenant_id).where(Installation.connection_id == connection_id)
-    ).one()
+    return db.session.scalars(scoped(Installation, tenant_id).where(Installation.connection_id == connection_id)).one()
 
 
 def refuse(tenant_id: uuid.UUID, connection_id: uuid.UUID, error: ConnectorError) -> None:

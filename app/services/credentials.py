@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.clock import now
 from app.crypto import KeyRing, Seal
-from app.db import db
+from app.db import db, write
 from app.ids import new_id
 from app.models.connections import Credential, OAuthClient
 from app.services import tasks
@@ -65,9 +65,7 @@ def _version(tenant_id: uuid.UUID, connection_id: uuid.UUID, field: str) -> int:
     return db.session.scalar(query) or 0
 
 
-def _store(
-    tenant_id: uuid.UUID, connection_id: uuid.UUID, field: str, value: bytes, version: int, **more: Any
-) -> None:
+def _store(tenant_id: uuid.UUID, connection_id: uuid.UUID, field: str, value: bytes, version: int, **more: Any) -> None:
     sealed = ring().seal("token", value, Seal(tenant_id, connection_id, field, version))
     values = {"sealed": sealed, "version": version, "updated_at": now(), **more}
     row = {"tenant_id": tenant_id, "id": new_id(), "connection_id": connection_id, "field": field, "created_at": now()}
@@ -125,7 +123,7 @@ def _refresh_after(connection_id: uuid.UUID, expires_at: datetime | None) -> dat
 
 def take_refresh_lease(tenant_id: uuid.UUID, connection_id: uuid.UUID, version: int) -> bool:
     """Be the one who refreshes this version; False while another holds the lease or has already saved."""
-    taken = db.session.execute(
+    taken = write(
         update(Credential)
         .where(
             Credential.tenant_id == tenant_id,
@@ -140,16 +138,14 @@ def take_refresh_lease(tenant_id: uuid.UUID, connection_id: uuid.UUID, version: 
             refresh_started_version=version,
         )
     )
-    return bool(taken.rowcount)
+    return bool(taken)
 
 
 def drop_refresh_lease(tenant_id: uuid.UUID, connection_id: uuid.UUID) -> None:
     """Let others try: the refresh has failed for a passing reason."""
     db.session.execute(
         update(Credential)
-        .where(
-            Credential.tenant_id == tenant_id, Credential.connection_id == connection_id, Credential.field == OAUTH
-        )
+        .where(Credential.tenant_id == tenant_id, Credential.connection_id == connection_id, Credential.field == OAUTH)
         .values(refresh_lease_until=None)
     )
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from sqlalchemy import func, select, update
 
 from app.clock import now
-from app.db import db
+from app.db import db, write
 from app.errors import NotFoundError
 from app.models.runs import FailedRecord
 from app.services import problems, tasks
@@ -56,10 +56,10 @@ def retry(tenant_id: uuid.UUID, installation_id: uuid.UUID, failed_id: uuid.UUID
         chosen = chosen.where(FailedRecord.id == failed_id, FailedRecord.state != "resolved")
     else:
         chosen = chosen.where(FailedRecord.state.in_(OPEN))
-    count = db.session.execute(chosen.values(state="waiting", tries=1, retry_at=now())).rowcount
+    count = write(chosen.values(state="waiting", tries=1, retry_at=now()))
     if count:
         queue_retries(tenant_id, installation_id)
-    return int(count)
+    return count
 
 
 def ignore(tenant_id: uuid.UUID, failed_id: uuid.UUID) -> FailedRecord:

@@ -1,15 +1,32 @@
 """Whether the parts that work needs are there."""
 
+from redis.exceptions import RedisError
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
-from app import queue
+from app import log, queue
 from app.db import db
 from app.models.tasks import LANES
 from app.services import heartbeats
 
+_logger = log.logger(__name__)
 
-def check_database(head: str | None) -> dict[str, bool]:
-    """Return which of database, migrations, dispatcher and workers are fine."""
+
+def check_all(head: str | None, redis_url: str) -> dict[str, bool]:
+    """Return part -> whether it is fine; what cannot be reached is not."""
+    found = {"database": False, "redis": False, "migrations": False, "dispatcher": False, "workers": False}
+    try:
+        found |= _check_database(head)
+    except SQLAlchemyError as error:
+        _logger.warning("database not available", error=type(error).__name__)
+    try:
+        found["redis"] = bool(queue.connect(redis_url).ping())
+    except (RedisError, OSError) as error:
+        _logger.warning("redis not available", error=type(error).__name__)
+    return found
+
+
+def _check_database(head: str | None) -> dict[str, bool]:
     version = db.session.scalar(text("SELECT version_num FROM alembic_version"))
     alive = heartbeats.list_alive()
     lanes = {lane for kind, lane in alive if kind == "worker"}
@@ -19,8 +36,3 @@ def check_database(head: str | None) -> dict[str, bool]:
         "dispatcher": any(kind == "dispatcher" for kind, _ in alive),
         "workers": lanes.issuperset(LANES),
     }
-
-
-def check_redis(url: str) -> bool:
-    """Whether Redis answers."""
-    return bool(queue.connect(url).ping())

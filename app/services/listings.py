@@ -33,7 +33,9 @@ def import_first_party() -> int:
         known = select(ListingVersion).where(ListingVersion.listing_id == listing.id)
         version = db.session.scalar(known.where(ListingVersion.digest == connector.digest))
         if version is None:
-            newest = db.session.scalar(select(func.max(ListingVersion.number)).where(ListingVersion.listing_id == listing.id))
+            newest = db.session.scalar(
+                select(func.max(ListingVersion.number)).where(ListingVersion.listing_id == listing.id)
+            )
             version = ListingVersion(
                 listing_id=listing.id, number=(newest or 0) + 1, label=manifest.version, digest=connector.digest,
                 manifest=canonical(manifest).decode(), changes=manifest.changes,

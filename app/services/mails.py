@@ -24,7 +24,9 @@ def send(tenant_id: uuid.UUID, recipient: str, subject: str, template: str, **co
     mail_id = new_id()
     sealed = ring().seal("token", orjson.dumps(body), Seal(tenant_id, mail_id, "body", 1))
     db.session.add(
-        Mail(tenant_id=tenant_id, id=mail_id, recipient=recipient, subject=subject, template=template, body_sealed=sealed)
+        Mail(
+            tenant_id=tenant_id, id=mail_id, recipient=recipient, subject=subject, template=template, body_sealed=sealed
+        )
     )
     tasks.add_task(tenant_id, "send", "send_mail", str(mail_id), ref=mail_id, max_attempts=8)
 

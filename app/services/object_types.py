@@ -55,7 +55,9 @@ def seed_object_types() -> None:
                 "required": "!" in kind, "unique_hint": "#" in kind, "sensitive": "~" in kind, "position": place,
                 "choices": [{"value": s, "label": s.capitalize()} for s in _STAGES] if "choice" in kind else [],
             }  # fmt: skip
-            db.session.execute(insert(ObjectField).values(id=new_id(), created_at=now(), **row).on_conflict_do_nothing())
+            db.session.execute(
+                insert(ObjectField).values(id=new_id(), created_at=now(), **row).on_conflict_do_nothing()
+            )
 
 
 def _label(name: str) -> str:
@@ -123,4 +125,3 @@ def add_object_type(name: str, label: str, plural: str, title_label: str) -> Obj
     db.session.flush()  # The field refers to it.
     db.session.add(ObjectField(object_type=name, name="name", label=title_label, type="text", required=True))
     return made
-

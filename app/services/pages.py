@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.ids import new_ids
 from app.services import page_writes
 from app.services.page_writes import Failure
 from app.sync.deletes import judge
 from app.sync.keys import normalise
 from app.sync.plan import Held, Incoming, Linked, digest, plan_page
-from app.ids import new_ids
 from connectors.sdk import CompiledMapping, External, Page
 
 
@@ -75,7 +75,9 @@ def apply_page(context: PageContext, page: Page, *, deleted_before: int = 0) -> 
     links = page_writes.find_links(sql, context, list(records))
     found = _sort(context, records.values(), links)
     for bad in page.rejected:
-        found.failures.append(Failure(bad.id or f"page-{page.checkpoint.page}", "no_id", None, bad.reason, "", bad.data))
+        found.failures.append(
+            Failure(bad.id or f"page-{page.checkpoint.page}", "no_id", None, bad.reason, "", bad.data)
+        )
     counts = Counts(read=len(page.records) + len(page.rejected), unchanged=found.unchanged, failed=len(found.failures))
     gone = _tombstones(sql, context, page.deleted, deleted_before)
     plan = plan_page(found.incoming, links, *_known(sql, context, found.incoming, links))

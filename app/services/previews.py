@@ -42,7 +42,9 @@ def get(tenant_id: uuid.UUID, preview_id: uuid.UUID) -> Preview:
     return found
 
 
-def find_latest(tenant_id: uuid.UUID, installation_id: uuid.UUID, kind: str, stream: str | None = None) -> Preview | None:
+def find_latest(
+    tenant_id: uuid.UUID, installation_id: uuid.UUID, kind: str, stream: str | None = None
+) -> Preview | None:
     """Return the newest preview of a kind, None when there is none that still counts."""
     query = scoped(Preview, tenant_id).where(
         Preview.installation_id == installation_id, Preview.kind == kind, Preview.expires_at > now()
@@ -68,8 +70,20 @@ def describe(
         hits = known.get(key or "", [])
         held = hits[0].data if len(hits) == 1 else {}
         before, after = difference(held, {k: v for k, v in result.values.items() if v is not None or k in held})
-        outcome = "left_out" if result.failed else "conflict" if len(hits) > 1 else "create" if not hits else "change" if after else "same"
-        title = str(result.values.get("full_name") or result.values.get("name") or result.values.get("email") or record.id)
+        outcome = (
+            "left_out"
+            if result.failed
+            else "conflict"
+            if len(hits) > 1
+            else "create"
+            if not hits
+            else "change"
+            if after
+            else "same"
+        )
+        title = str(
+            result.values.get("full_name") or result.values.get("name") or result.values.get("email") or record.id
+        )
         found.append(
             {
                 "id": record.id, "title": title, "outcome": outcome,

@@ -4,7 +4,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, tuple_
 
 from app.db import db
 from app.errors import NotFoundError
@@ -45,7 +45,7 @@ def list_records(
     if value:
         query = query.where(Record.id.in_(_by_value(tenant_id, object_type, value)))
     if before:
-        query = query.where((Record.updated_at, Record.id) < before)  # type: ignore[operator]  # a row comparison
+        query = query.where(tuple_(Record.updated_at, Record.id) < before)
     return list(db.session.scalars(query.order_by(Record.updated_at.desc(), Record.id.desc()).limit(limit)))
 
 

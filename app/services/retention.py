@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, delete, select, text, tuple_, update
 
 from app.clock import now
 from app.config import Settings
-from app.db import db
+from app.db import db, write
 from app.models.connections import OAuthState
 from app.models.installations import Preview
 from app.models.mails import Mail
@@ -47,11 +47,11 @@ def prune_tenant(tenant_id: uuid.UUID) -> int:
     for model, condition in _rules(settings):
         old = select(model.tenant_id, model.id).where(model.tenant_id == tenant_id, condition).limit(BATCH)
         gone = delete(model).where(tuple_(model.tenant_id, model.id).in_(old))
-        count += db.session.execute(gone, execution_options={"synchronize_session": False}).rowcount
+        count += write(gone)
     payloads = (
         update(FailedRecord)
         .where(FailedRecord.tenant_id == tenant_id, FailedRecord.payload_until < now())
         .values(payload_sealed=None, payload_until=None)
     )
-    db.session.execute(payloads, execution_options={"synchronize_session": False})
+    write(payloads)
     return count

@@ -126,7 +126,10 @@ def counts(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Counts:
     open_conflicts = select(func.count()).where(
         Conflict.tenant_id == tenant_id, Conflict.installation_id == installation_id, Conflict.state == "open"
     )
-    numbers = [db.session.scalar(query) or 0 for query in (select(func.count()).select_from(some), changed, failed, open_conflicts)]
+    numbers = [
+        db.session.scalar(query) or 0
+        for query in (select(func.count()).select_from(some), changed, failed, open_conflicts)
+    ]
     return Counts(*map(int, numbers))
 
 

@@ -1,17 +1,17 @@
 """Runs: start, stop, confirm, and the bookkeeping while one works. The row is the truth; a task wakes the worker."""
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.clock import now
+from app.db import db
 from app.errors import ConflictError, NotFoundError
 from app.ids import new_id
 from app.models.installations import Installation, InstallationStream
 from app.models.runs import HttpExchange, Run, RunStream
-from app.db import db
 from app.services import problems, tasks
 from app.sync.retry import PAUSE_AFTER, WARN_AFTER, Decision
 from app.tenancy import scoped
@@ -22,7 +22,7 @@ LIVE_STATES = ("queued", "running")
 FULL_PASS_EVERY = timedelta(days=7)
 
 
-def queue_sync(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, due_at: object = None) -> None:
+def queue_sync(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, due_at: datetime | None = None) -> None:
     """Make sure a worker looks at the installation; a second request while one runs makes it look again."""
     tasks.add_task(tenant_id, "sync", "sync", str(installation_id), ref=installation_id, due_at=due_at)
 

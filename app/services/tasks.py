@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from flask import current_app
-from sqlalchemy import case, func, literal, or_, select, text, update
+from sqlalchemy import ColumnElement, case, func, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app import queue
 from app.clock import now
 from app.config import Settings
-from app.db import db
+from app.db import db, write
 from app.ids import new_id
 from app.models.tasks import Task, TaskGate
 from app.sync.backoff import backoff
@@ -125,7 +125,7 @@ def load(claimed: LeasedTask) -> LeasedTask:
     )
 
 
-def _held(task: LeasedTask) -> tuple[object, ...]:
+def _held(task: LeasedTask) -> tuple[ColumnElement[bool], ...]:
     return (
         Task.tenant_id == task.tenant_id,
         Task.id == task.id,
@@ -138,7 +138,7 @@ def fence(task: LeasedTask) -> None:
     """Renew the lease, or raise LeaseLostError: the first statement of each transaction that writes results."""
     until = _CLOCK + timedelta(seconds=_settings().lease_seconds)
     renewed = update(Task).where(*_held(task)).values(lease_until=until)
-    if db.session.execute(renewed, execution_options={"synchronize_session": False}).rowcount != 1:
+    if write(renewed) != 1:
         raise LeaseLostError
 
 
@@ -173,7 +173,7 @@ def fail(task: LeasedTask, error: str) -> None:
 
 def _guarded(task: LeasedTask, values: dict[str, object]) -> None:
     changed = update(Task).where(*_held(task)).values(values)
-    if db.session.execute(changed, execution_options={"synchronize_session": False}).rowcount != 1:
+    if write(changed) != 1:
         raise LeaseLostError
 
 
@@ -192,7 +192,7 @@ def sweep() -> int:
         .cte("expired")
     )
     dead = Task.attempts >= Task.max_attempts
-    result = db.session.execute(
+    return write(
         update(Task)
         .where(Task.tenant_id == expired.c.tenant_id, Task.id == expired.c.id, Task.state == "leased")
         .values(
@@ -200,10 +200,8 @@ def sweep() -> int:
             last_error=case((dead, "The worker was lost each time (crash limit)."), else_=Task.last_error),
             finished_at=case((dead, _CLOCK), else_=None),
             lease_until=None,
-        ),
-        execution_options={"synchronize_session": False},
+        )
     )
-    return int(result.rowcount)
 
 
 def count_due() -> dict[str, int]:

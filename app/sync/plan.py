@@ -113,7 +113,7 @@ def plan_page(
 
 def _join(item: Incoming, link: Linked | None, record_id: uuid.UUID, record: Held) -> Write:
     before, after = difference(record.data, item.values)
-    if link is not None and link.deleted or record.deleted:
+    if (link is not None and link.deleted) or record.deleted:
         operation = "restored"
     elif link is None:
         operation = "linked"

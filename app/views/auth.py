@@ -7,6 +7,7 @@ from flask import Blueprint, Response, flash, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from app.access import find_viewer, public, signed_in, viewer
+from app.clock import now
 from app.errors import AppError, ForbiddenError, InvalidError, NotFoundError
 from app.extensions import limiter, settings
 from app.forms.accounts import AddressForm, JoinForm, NewPasswordForm, SignInForm, SignUpForm
@@ -113,7 +114,9 @@ def sign_up() -> BaseResponse:
         tenant_id = uuid.uuid4()
         try:
             with bind_tenant(tenant_id), transaction():
-                user = accounts.sign_up(tenant_id, form.company.data, form.email.data, form.name.data, form.password.data)
+                user = accounts.sign_up(
+                    tenant_id, form.company.data, form.email.data, form.name.data, form.password.data
+                )
             with bind_tenant(tenant_id, user.id), transaction():
                 accounts.send_verification(tenant_id, user)
             return _enter(user.id, tenant_id, "/")
@@ -191,7 +194,7 @@ def verify(token: str) -> BaseResponse:
         raise InvalidError("This link has expired or has been used. Ask for a new one on your profile page.")
     with bind_tenant(None, found[1]), transaction():
         user = accounts.use_token(found[0], "verify_email")
-        user.email_verified_at = accounts.now()
+        user.email_verified_at = now()
     flash("Your e-mail address is confirmed.")
     return go(_START)
 

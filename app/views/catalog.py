@@ -17,7 +17,7 @@ blueprint = Blueprint("catalog", __name__)
 def index() -> Response:
     text, category = request.args.get("q", "")[:100], request.args.get("category", "")[:80]
     who = find_viewer()
-    installed = {}
+    installed: dict[str, installations.Overview] = {}
     if who and who.tenant:
         for overview in installations.list_overviews(who.tenant.id):
             installed.setdefault(overview.installation.connector, overview)

@@ -24,7 +24,10 @@ _TEXTS = {
     413: ("Too much at once", "What was sent is larger than one megabyte."),
     422: ("Something does not fit", "Look at the message below."),
     429: ("Too many tries", "Wait a minute, then try again."),
-    500: ("Something went wrong here", "It has been written down. Try again; tell support the number below if it stays."),
+    500: (
+        "Something went wrong here",
+        "It has been written down. Try again; tell support the number below if it stays.",
+    ),
     503: ("Not available at the moment", "Try again in a minute."),
 }
 
@@ -76,7 +79,7 @@ def _database_down(error: OperationalError) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
-    _logger.exception("request failed", path=request.path)
+    _logger.error("request failed", path=request.path, exc_info=error)
     db.session.rollback()
     return _page(500, "", "", "internal")
 

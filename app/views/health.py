@@ -3,9 +3,7 @@
 import hmac
 
 from alembic.script import ScriptDirectory
-from flask import Blueprint, Response, current_app, jsonify, make_response, request
-from redis.exceptions import RedisError
-from sqlalchemy.exc import SQLAlchemyError
+from flask import Blueprint, Response, jsonify, make_response, request
 
 from app import metrics
 from app.access import public
@@ -25,15 +23,7 @@ def live() -> Response:
 @blueprint.get("/health/ready")
 @public
 def ready() -> Response:
-    found = {"database": False, "redis": False, "migrations": False, "dispatcher": False, "workers": False}
-    try:
-        found |= health.check_database(_head())
-    except SQLAlchemyError:
-        current_app.logger.warning("health: database not available")
-    try:
-        found["redis"] = health.check_redis(settings().redis_url.get_secret_value())
-    except (RedisError, OSError):
-        current_app.logger.warning("health: redis not available")
+    found = health.check_all(_head(), settings().redis_url.get_secret_value())
     good = all(found.values())
     return make_response(jsonify(status="ready" if good else "not ready", checks=found), 200 if good else 503)
 

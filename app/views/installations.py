@@ -62,14 +62,19 @@ def live(installation_id: uuid.UUID) -> Response:
         response.headers["HX-Refresh"] = "true"
         return stop_polling(response)
     return render(
-        "installations/_live.html", progress=run_reports.get_progress(tenant_id, run.id), installation_id=installation_id
+        "installations/_live.html",
+        progress=run_reports.get_progress(tenant_id, run.id),
+        installation_id=installation_id,
     )
 
 
 @blueprint.post("/<uuid:installation_id>/run")
 @requires("member")
 def run_now(installation_id: uuid.UUID) -> Response:
-    return _act(installation_id, lambda who: runs.start_run(who.tenant_id, installation_id, trigger="manual", user_id=who.user.id))
+    return _act(
+        installation_id,
+        lambda who: runs.start_run(who.tenant_id, installation_id, trigger="manual", user_id=who.user.id),
+    )
 
 
 @blueprint.post("/<uuid:installation_id>/resync")
@@ -84,14 +89,20 @@ def resync(installation_id: uuid.UUID) -> Response:
 @blueprint.post("/<uuid:installation_id>/pause")
 @requires("admin")
 def pause(installation_id: uuid.UUID) -> Response:
-    return _act(installation_id, lambda who: installations.pause(who.tenant_id, installation_id), "Paused. Nothing is forgotten.")
+    return _act(
+        installation_id,
+        lambda who: installations.pause(who.tenant_id, installation_id),
+        "Paused. Nothing is forgotten.",
+    )
 
 
 @blueprint.post("/<uuid:installation_id>/resume")
 @requires("admin")
 def resume(installation_id: uuid.UUID) -> Response:
     return _act(
-        installation_id, lambda who: installations.resume(who.tenant_id, installation_id, user_id=who.user.id), "Resumed."
+        installation_id,
+        lambda who: installations.resume(who.tenant_id, installation_id, user_id=who.user.id),
+        "Resumed.",
     )
 
 
@@ -123,7 +134,9 @@ def _act(installation_id: uuid.UUID, act: Any, message: str = "") -> Response:
 def failed(installation_id: uuid.UUID) -> Response:
     tenant_id, before = viewer().tenant_id, request.args.get("before", type=uuid.UUID)
     shown = request.args.get("show", "open")
-    states = {"open": failed_records.OPEN, "ignored": ("ignored",), "resolved": ("resolved",)}.get(shown, failed_records.OPEN)
+    states = {"open": failed_records.OPEN, "ignored": ("ignored",), "resolved": ("resolved",)}.get(
+        shown, failed_records.OPEN
+    )
     found = failed_records.list_failed_records(tenant_id, installation_id, states=states, before=before, limit=51)
     return render(
         "failed_records/index.html", tab="failed", records=found[:50], show=shown,

@@ -22,7 +22,9 @@ def _address(installation_id: uuid.UUID, stream: str, target: str = "") -> str:
     return f"/installations/{installation_id}/mapping/{stream}{setup}" + (f"#map-{target}" if target else "")
 
 
-def _rows(rules: list[Rule], targets: list[Any], sources: dict[str, dict[str, Any]], match_key: str | None) -> list[dict[str, Any]]:
+def _rows(
+    rules: list[Rule], targets: list[Any], sources: dict[str, dict[str, Any]], match_key: str | None
+) -> list[dict[str, Any]]:
     by_target = {rule.target: rule for rule in rules}
     infos = [FieldInfo(f["name"], f["label"], f["type"]) for f in sources.values()]
     suggested = {rule.target: rule for rule in suggest_rules(infos, targets)}
@@ -123,7 +125,9 @@ def save(installation_id: uuid.UUID, stream: str, target: str) -> Response:
             )  # fmt: skip
             previews.ask(who.tenant_id, installation_id, "sample", stream=stream)
     except MappingError as error:
-        return _page(installation_id, stream, status=422, errors={p.field: f"{p.message} {p.fix}" for p in error.problems})
+        return _page(
+            installation_id, stream, status=422, errors={p.field: f"{p.message} {p.fix}" for p in error.problems}
+        )
     return go(_address(installation_id, stream, target))
 
 

@@ -80,9 +80,7 @@ def connect(installation_id: uuid.UUID) -> Response:
             if oauth:
                 connections.save_settings(connections.get_connection(who.tenant_id, connection.id), manifest, plain)
             else:
-                connections.save_credentials(
-                    who.tenant_id, connection.id, manifest, plain, sealed, user_id=who.user.id
-                )
+                connections.save_credentials(who.tenant_id, connection.id, manifest, plain, sealed, user_id=who.user.id)
     except InvalidError as error:
         for name, text in error.fields.items():
             form[name].errors = [text]
@@ -93,7 +91,9 @@ def connect(installation_id: uuid.UUID) -> Response:
     return go(_address(installation_id, "connect"))
 
 
-def _configure_page(context: dict[str, Any], form: ConfigureForm | None = None, status: int = 200, message: str = "") -> Response:
+def _configure_page(
+    context: dict[str, Any], form: ConfigureForm | None = None, status: int = 200, message: str = ""
+) -> Response:
     tenant_id, installation = viewer().tenant_id, context["installation"]
     schedule = installations.get_schedule(tenant_id, installation.id)
     form = form or ConfigureForm(
@@ -131,7 +131,9 @@ def configure(installation_id: uuid.UUID) -> Response:
 
 def _next(installation_id: uuid.UUID, step: str) -> str:
     installation = installations.get_installation(viewer().tenant_id, installation_id)
-    return _address(installation_id, step) if installation.state == "setting_up" else f"/installations/{installation_id}"
+    return (
+        _address(installation_id, step) if installation.state == "setting_up" else f"/installations/{installation_id}"
+    )
 
 
 def _map_page(context: dict[str, Any]) -> Response:

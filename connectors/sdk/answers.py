@@ -58,7 +58,9 @@ def _by_status(manifest: Manifest, response: Response) -> ConnectorError:
         return ConfigError(detail, user_message=f"{name} sends us to another address, which we do not follow.")
     if response.status == 404:
         return ConfigError(
-            detail, user_message=f"{name} has nothing at this address.", fix="Look whether the settings name the right place."
+            detail,
+            user_message=f"{name} has nothing at this address.",
+            fix="Look whether the settings name the right place.",
         )
     return ConnectorError(detail, user_message=f"{name} refused the call ({response.status}).", code="vendor_refused")
 

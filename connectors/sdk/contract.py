@@ -223,7 +223,10 @@ def _read_items(stream: Stream, items: list[Any]) -> Page:
             updated = look_up(item, stream.updated) if stream.updated else None
             records.append(
                 External(
-                    str(found), item, None if version is None else str(version), None if updated is None else str(updated)
+                    str(found),
+                    item,
+                    None if version is None else str(version),
+                    None if updated is None else str(updated),
                 )
             )
     return Page(tuple(records), tuple(deleted), Checkpoint("full"), False, None, tuple(rejected))
@@ -233,7 +236,7 @@ def _total(stream: Stream, response: Response, data: Any) -> int | None:
     found = look_up(data, stream.total) if stream.total else None
     if stream.total_header:
         found = response.headers.get(stream.total_header.lower())
-    return int(found) if str(found).isdigit() else None
+    return int(str(found)) if str(found).isdigit() else None
 
 
 def _high_water(

@@ -72,7 +72,7 @@ def _text(value: Any) -> str:
     text = value if type(value) is str else str(value)
     if len(text) > LONGEST:
         raise ValueError(f"is longer than {LONGEST:,} characters")
-    if not text.isascii() and _BAD_TEXT.search(text) or "\x00" in text:
+    if (not text.isascii() and _BAD_TEXT.search(text)) or "\x00" in text:
         raise ValueError("holds a character that cannot be stored")
     return text
 

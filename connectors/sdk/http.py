@@ -71,7 +71,9 @@ class Response:
             value = orjson.loads(self.body)
         except orjson.JSONDecodeError as error:
             kind = self.headers.get("content-type", "no content type")
-            raise VendorDataError(f"{self.url} answered {self.status} with a body that is not JSON ({kind}).") from error
+            raise VendorDataError(
+                f"{self.url} answered {self.status} with a body that is not JSON ({kind})."
+            ) from error
         if self.body.count(b"[") + self.body.count(b"{") > _DEPTH and _depth(value) > _DEPTH:
             raise VendorDataError(f"{self.url} answered with JSON nested deeper than {_DEPTH}.")
         return value
@@ -234,7 +236,9 @@ class HttpClient:
                     raise VendorDataError("The answer is damaged: its compression cannot be undone.") from None
             inflated += len(chunk)
             if taken > self.max_bytes or inflated > self.max_inflated:
-                raise TooLargeError(f"The answer is larger than {self.max_bytes:,} bytes ({self.max_inflated:,} inflated).")
+                raise TooLargeError(
+                    f"The answer is larger than {self.max_bytes:,} bytes ({self.max_inflated:,} inflated)."
+                )
             chunks.append(chunk)
         return b"".join(chunks)
 
@@ -246,7 +250,7 @@ class HttpClient:
 
 
 def _listed(host: str, port: int, scheme: str, hosts: Collection[str]) -> bool:
-    return host.lower() in hosts and port in (443, 80) or f"{scheme}://{host.lower()}:{port}" in hosts
+    return (host.lower() in hosts and port in (443, 80)) or f"{scheme}://{host.lower()}:{port}" in hosts
 
 
 def _clean(text: str, secrets: Collection[str]) -> str:
@@ -264,7 +268,9 @@ def _record(
     at: datetime, began: float, method: str, url: str, sent: Mapping[str, str], body: bytes | None,
     response: Response | None, trouble: str | None, secrets: Collection[str],
 ) -> Exchange:  # fmt: skip
-    asked = {name: "[redacted]" if _SECRET_NAME.search(name) else _clean(value, secrets) for name, value in sent.items()}
+    asked = {
+        name: "[redacted]" if _SECRET_NAME.search(name) else _clean(value, secrets) for name, value in sent.items()
+    }
     answered = {name: value for name, value in (response.headers if response else {}).items() if name in _KEPT_HEADERS}
     return Exchange(
         at=at, method=method, url=url, status=response.status if response else None,

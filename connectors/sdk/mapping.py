@@ -130,10 +130,14 @@ def compile_mapping(rules: Sequence[Rule], fields: Sequence[TargetField]) -> Com
         try:
             compiled.append(_compile(rule, known[rule.target]))
         except (ValueError, KeyError, TypeError) as error:
-            problems.append(FieldProblem(rule.target, "", f"A transform does not fit: {error}.", "Correct its settings."))
-    for target in fields:
-        if target.required and target.name not in used:
-            problems.append(FieldProblem(target.name, "", f"{target.label} is required and has no source.", "Map it."))
+            problems.append(
+                FieldProblem(rule.target, "", f"A transform does not fit: {error}.", "Correct its settings.")
+            )
+    problems.extend(
+        FieldProblem(target.name, "", f"{target.label} is required and has no source.", "Map it.")
+        for target in fields
+        if target.required and target.name not in used
+    )
     if len(rules) > MAX_RULES:
         problems.append(FieldProblem("", "", f"There are more than {MAX_RULES} rules.", "Take some away."))
     if problems:

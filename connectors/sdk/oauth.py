@@ -74,9 +74,7 @@ def refresh(
     return _token(http, auth, client, body, names, at, (token.reveal(),))
 
 
-def revoke(
-    http: HttpClient, auth: Auth, client: OAuthClient, token: Secret, *, names: Mapping[str, Any]
-) -> None:
+def revoke(http: HttpClient, auth: Auth, client: OAuthClient, token: Secret, *, names: Mapping[str, Any]) -> None:
     """Give a token back (RFC 7009); a vendor without an address for it is left alone."""
     if auth.revoke_url:
         answer = _post(http, auth, client, fill(auth.revoke_url, names), {"token": token.reveal()}, (token.reveal(),))

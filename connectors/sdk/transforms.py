@@ -159,12 +159,12 @@ def _date_parse(args: Mapping[str, Any]) -> Step:
             seconds = float(value) / (1000 if given == "epoch_ms" else 1)
             return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
         try:
-            moment = datetime.strptime(_text(value).strip(), pattern)
+            moment = datetime.strptime(_text(value).strip(), pattern).replace(tzinfo=zone)
         except ValueError:
             raise ValueError(f"is not a date of the form {given}") from None
         if not timed:
             return moment.date().isoformat()
-        return moment.replace(tzinfo=zone).astimezone(UTC).isoformat().replace("+00:00", "Z")
+        return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
     return parse
 
@@ -201,7 +201,9 @@ def _default(args: Mapping[str, Any]) -> Step:
     return lambda value: args["value"] if value in (None, "") else value
 
 
-def _t(name: str, label: str, help_: str, example: tuple[Any, Any], make: Any, *arguments: Argument, **more: Any) -> Any:
+def _t(
+    name: str, label: str, help_: str, example: tuple[Any, Any], make: Any, *arguments: Argument, **more: Any
+) -> Any:
     return name, TransformInfo(name, label, help_, example, make, arguments, **more)
 
 

@@ -51,7 +51,9 @@ class Kinto:
                 break
             except requests.ConnectionError:
                 time.sleep(0.1)
-        requests.put(f"{self.origin}/v1/accounts/{USER}", json={"data": {"password": PASSWORD}}, timeout=5).raise_for_status()
+        requests.put(
+            f"{self.origin}/v1/accounts/{USER}", json={"data": {"password": PASSWORD}}, timeout=5
+        ).raise_for_status()
         self._send("PUT", "/v1/buckets/crm")
         for name in ("contacts", "companies"):
             self._send("PUT", f"/v1/buckets/crm/collections/{name}")
@@ -102,4 +104,9 @@ def contact(number: int, **values: Any) -> dict[str, Any]:
 
 def company(number: int) -> dict[str, Any]:
     """Return a company as Kinto holds it."""
-    return {"id": f"company-{number}", "name": f"Company {number}", "domain": f"company{number}.test", "employees": number}
+    return {
+        "id": f"company-{number}",
+        "name": f"Company {number}",
+        "domain": f"company{number}.test",
+        "employees": number,
+    }

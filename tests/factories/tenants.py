@@ -2,13 +2,14 @@
 
 import uuid
 
+from flask import Flask
+
 from app.db import db
 from app.models.accounts import Tenant, User
 from app.services import connections, installations, listings
 from app.services.object_types import seed_object_types
 from app.tenancy import bind_tenant
 from app.transaction import transaction
-from flask import Flask
 
 
 def make_tenant(apps: dict[str, Flask], name: str = "Aldgate Joinery") -> uuid.UUID:
