@@ -5,29 +5,28 @@ import uuid
 from flask import Flask
 
 from app.db import db
-from app.models.accounts import Tenant, User
-from app.services import connections, installations, listings
+from app.models.accounts import Tenant
+from app.services import connections, credentials, installations, listings
 from app.services.object_types import seed_object_types
 from app.tenancy import bind_tenant
 from app.transaction import transaction
 
 
+def seed_catalog(apps: dict[str, Flask]) -> None:
+    """Store the object types, the first-party listings and the application at the Sandbox CRM."""
+    with apps["owner"].app_context(), transaction():
+        seed_object_types()
+        listings.import_first_party()
+        credentials.save_client("sandbox", "patchbay", "sandbox-secret")
+
+
 def make_tenant(apps: dict[str, Flask], name: str = "Aldgate Joinery") -> uuid.UUID:
     """Return a tenant; catalog and object types are there as well."""
     tenant_id = uuid.uuid4()
+    seed_catalog(apps)
     with apps["owner"].app_context(), bind_tenant(tenant_id), transaction():
         db.session.add(Tenant(id=tenant_id, name=name))
-        seed_object_types()
-        listings.import_first_party()
     return tenant_id
-
-
-def make_user(apps: dict[str, Flask], email: str = "maja@example.test") -> uuid.UUID:
-    """Return a user."""
-    user_id = uuid.uuid4()
-    with apps["owner"].app_context(), transaction():
-        db.session.add(User(id=user_id, email=email, name="Maja", password_hash="none"))
-    return user_id
 
 
 def connect_kinto(tenant_id: uuid.UUID, origin: str, password: str, user: str = "patchbay") -> uuid.UUID:

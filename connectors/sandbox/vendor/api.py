@@ -79,7 +79,7 @@ def index(kind: str) -> Response:
             after = tuple(json.loads(base64.urlsafe_b64decode(request.args["cursor"])))
         except ValueError:
             return _error(400, "bad_cursor", "The cursor is not one of ours.")
-    found = _store().page(kind, limit=limit + 1, after=after, since=since)  # type: ignore[arg-type]  # two texts
+    found = _store().page(kind, limit=limit + 1, after=after, since=since)
     paging: dict[str, Any] = {}
     if len(found) > limit:
         found = found[:limit]

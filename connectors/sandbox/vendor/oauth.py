@@ -58,7 +58,7 @@ def _client_fits() -> bool:
     pair = (
         (sent.username, sent.password) if sent else (request.form.get("client_id"), request.form.get("client_secret"))
     )
-    return pair == current_app.config["CLIENT"]
+    return bool(pair == current_app.config["CLIENT"])
 
 
 @blueprint.post("/token")
