@@ -130,7 +130,7 @@ def _read_stream(work: _Work, connector: Connector, session: Session, name: str)
 
 def _apply(work: _Work, context: PageContext, page: Page, deleted: int) -> int:
     with transaction():
-        tasks.fence(work.task)
+        tasks.fence(work.task, progress=True)
         if runs.get_run(work.task.tenant_id, work.run_id).stop_requested:
             raise _StoppedError
         counts = pages.apply_page(context, page, deleted_before=deleted)

@@ -21,7 +21,8 @@ _BIN = Path(sys.executable).parent
 class Kinto:
     """A Kinto server in memory with one account, a bucket and the two collections."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, page: int = 100) -> None:
+        self._page = page
         self._ini, self._log = directory / "kinto.ini", (directory / "kinto.log").open("wb")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -40,7 +41,7 @@ class Kinto:
         ini["server:main"]["port"] = str(self.port)
         if "sockets" in ini["server:main"]:
             ini["server:main"].pop("sockets")
-        ini["app:main"]["kinto.paginate_by"] = "100"
+        ini["app:main"]["kinto.paginate_by"] = str(self._page)
         ini["app:main"]["kinto.bucket_create_principals"] = "system.Authenticated"
         with self._ini.open("w") as file:
             ini.write(file)

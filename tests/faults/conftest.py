@@ -1,0 +1,117 @@
+"""A stack of its own for each fault test: it is killed and emptied."""
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from flask import Flask
+
+from app import create_app
+from app.config import load_settings
+from app.devstack.stack import Stack
+from app.services import listings, runs
+from app.tenancy import bind_tenant
+from app.transaction import transaction
+from tests.counterparts.kinto import PASSWORD, Kinto, contact
+from tests.factories.tenants import activate, connect_kinto, make_tenant
+from tests.processes import ROOT, Processes, wait_for
+
+PAGE = 10
+
+
+@dataclass
+class Site:
+    """A deployment with one Kinto installation that is connected and not yet activated."""
+
+    stack: Stack
+    apps: dict[str, Flask]
+    processes: Processes
+    kinto: Kinto
+    records: int
+    tenant_id: uuid.UUID = uuid.UUID(int=0)
+    installation_id: uuid.UUID = uuid.UUID(int=0)
+
+    def ask(self, query: str) -> Any:
+        """Return the first row of a query, as the owner."""
+        assert self.stack.postgres is not None
+        with psycopg.connect(self.stack.postgres.url()) as connection:
+            return connection.execute(query).fetchone()
+
+    def activate(self) -> None:
+        """Start the first run."""
+        with self.apps["web"].app_context():
+            activate(self.tenant_id, self.installation_id)
+
+    def run_again(self) -> None:
+        """Start another run."""
+        with self.apps["web"].app_context(), bind_tenant(self.tenant_id), transaction():
+            runs.start_run(self.tenant_id, self.installation_id, trigger="manual")
+
+    def pages_done(self) -> int:
+        """Return how many pages have been applied."""
+        return int(self.ask("SELECT coalesce(sum(pages), 0) FROM run_streams")[0])
+
+    def state(self) -> str:
+        """Return the state of the newest run."""
+        return str(self.ask("SELECT state FROM runs ORDER BY id DESC LIMIT 1")[0])
+
+    def check(self) -> dict[str, int]:
+        """Return the counts every fault test asserts: nothing lost, nothing applied twice."""
+        row = self.ask(
+            "SELECT (SELECT count(*) FROM records WHERE deleted_at IS NULL), (SELECT count(*) FROM changes), "
+            "(SELECT count(DISTINCT external_id) FROM links), (SELECT sum(read) FROM run_streams), "
+            "(SELECT sum(pages) FROM run_streams), (SELECT count(*) FROM tasks WHERE state IN ('leased', 'dead'))"
+        )
+        found = dict(zip(("records", "changes", "links", "read", "pages", "stuck"), map(int, row), strict=True))
+        print(f"\nLOST {self.records - found['records']}/{self.records} DUP {found['changes'] - found['records']} "
+              f"PAGES {found['pages']} STUCK {found['stuck']}")  # fmt: skip
+        return found
+
+    def expected(self) -> dict[str, int]:
+        """Return what `check` must find after one whole first load: every page applied exactly once."""
+        n = self.records
+        return {"records": n, "changes": n, "links": n, "read": n, "pages": n // PAGE + 1, "stuck": 0}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """The deployment; workers are started by the test."""
+    stack = Stack(tmp_path / "data", {})
+    stack.start()
+    environment = {
+        **stack.environment(private_key=True), "PATCHBAY_PROFILE": "test", "PATCHBAY_EGRESS_ALLOW": "127.0.0.0/8",
+        "PATCHBAY_LEASE_SECONDS": "1.5", "PATCHBAY_TICK_SECONDS": "0.2", "PATCHBAY_SLICE_SECONDS": "5",
+        "PATCHBAY_LOG_LEVEL": "WARNING",
+    }  # fmt: skip
+    subprocess.run(
+        [sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade"], check=True, cwd=ROOT,
+        env={**os.environ, **environment, "PATCHBAY_PROCESS": "owner"},
+    )  # fmt: skip
+    apps = {kind: create_app(kind, load_settings(environment)) for kind in ("web", "owner")}  # type: ignore[arg-type]
+    kinto = Kinto(tmp_path, page=PAGE).start()
+    records = 1200
+    kinto.put_all("contacts", [contact(n) for n in range(records)])
+    found = Site(stack, apps, Processes(environment, tmp_path / "log"), kinto, records)
+    found.tenant_id = make_tenant(apps)
+    with apps["web"].app_context():
+        found.installation_id = connect_kinto(found.tenant_id, kinto.origin, PASSWORD)
+        with bind_tenant(found.tenant_id), transaction():
+            listings.list_categories()
+    found.processes.start("dispatcher", "fast-1")
+    wait_for(lambda: found.ask("SELECT state FROM connections")[0] == "ready", about="the connection test")
+    yield found
+    found.processes.stop()
+    kinto.stop()
+    for flask_app in apps.values():
+        with flask_app.app_context():
+            from app.db import db
+
+            db.engine.dispose()
+    stack.stop()
