@@ -2,10 +2,11 @@
 
 import uuid
 from dataclasses import replace
+from datetime import timedelta
 
 from app.clock import now
 from app.services import connections, credentials, listings, oauth, runs, tasks
-from app.services.tasks import Done, LeasedTask, Outcome
+from app.services.tasks import Again, Done, LeasedTask, Outcome
 from app.transaction import outside, transaction
 from connectors.sdk import Checkpoint, Connector, ConnectorError, FieldInfo, Session
 from connectors.sdk import oauth as vendor_oauth
@@ -27,7 +28,7 @@ def _test(task: LeasedTask, connection_id: uuid.UUID) -> None:
         tasks.fence(task)
         installation_id = connections.installation_of(tenant_id, connection_id).id
     try:
-        connector, session = vendor_session(tenant_id, installation_id)
+        connector, session = vendor_session(tenant_id, installation_id, testing=True)
         with outside():
             account = connector.check(session)
             fields = {stream.name: _discover(connector, session, stream.name) for stream in connector.manifest.streams}
@@ -68,13 +69,14 @@ def exchange_code(task: LeasedTask, _slice: Slice) -> Outcome:
         settings = connections.get_connection(tenant_id, state.connection_id).settings
         connector = listings.connector_of(installation.listing_version_id)
         client = credentials.open_client(state.connector)
-        before = credentials.open_tokens(tenant_id, state.connection_id)
     try:
+        if code is None:
+            raise ConnectorError("The worker was lost while it exchanged the code.")
         if client is None:
             raise ConnectorError("There is no application for this connector.")
         with outside():
             fresh = vendor_oauth.exchange_code(
-                http_client(connector, settings), connector.manifest.auth, client, code=code,
+                http_client(connector, settings, timeout=10.0), connector.manifest.auth, client, code=code,
                 redirect_uri=state.redirect_uri, verifier=verifier, names=oauth.names_of(connector, settings),
                 at=now(),
             )  # fmt: skip
@@ -83,10 +85,13 @@ def exchange_code(task: LeasedTask, _slice: Slice) -> Outcome:
         error.fix = "Connect again. When it stays, tell support."
         with transaction():
             tasks.fence(task)
+            oauth.forget(tenant_id, task.ref)
             connections.refuse(tenant_id, state.connection_id, error)
         return Done()
+    # Not fenced: tokens that the vendor has given out are kept, whoever holds the task now.
     with transaction():
-        credentials.save_tokens(tenant_id, state.connection_id, fresh, after_version=before.version if before else 0)
+        credentials.save_tokens(tenant_id, state.connection_id, fresh)
+        oauth.forget(tenant_id, task.ref)
     _test(task, state.connection_id)
     return Done()
 
@@ -101,9 +106,12 @@ def refresh_token(task: LeasedTask, _slice: Slice) -> Outcome:
         installation = connections.installation_of(task.tenant_id, task.ref)
         settings = {**connection.settings, **installation.settings}
         connector = listings.connector_of(installation.listing_version_id)
+    if tokens is not None and tokens.refresh_after and tokens.refresh_after > now() + timedelta(seconds=5):
+        # A run has refreshed it meanwhile.
+        return Again(tokens.refresh_after)
     if tokens is not None:
         try:
-            refresh_tokens(task.tenant_id, task.ref, connector, settings, http_client(connector, settings), tokens)
+            refresh_tokens(task.tenant_id, task.ref, connector, settings, tokens)
         except ConnectorError as error:
             # A lost grant is recorded already; anything else is tried again when a run needs the token.
             if error.code != "reconnect":

@@ -9,6 +9,7 @@ from flask import current_app
 
 from app.clock import now
 from app.config import Settings
+from app.models.connections import Connection
 from app.services import connections, credentials, listings, oauth, runs
 from app.services.credentials import Tokens
 from app.transaction import guard_outside, outside, transaction
@@ -19,36 +20,42 @@ from connectors.sdk import (
     Exchange,
     HttpClient,
     Pace,
-    Secret,
     Session,
     UnavailableError,
 )
 from connectors.sdk import oauth as vendor_oauth
 
 _WAIT_SECONDS = 12.0
+# Twice this in all; the lease on the credential row lasts longer, so two never send the same token.
+_TOKEN_SECONDS = 10.0
 
 
 def http_client(
-    connector: Connector, settings: dict[str, Any], on_exchange: Callable[[Exchange], None] | None = None
-) -> HttpClient:
+    connector: Connector, settings: dict[str, Any], on_exchange: Callable[[Exchange], None] | None = None,
+    *, timeout: float = 15.0,
+) -> HttpClient:  # fmt: skip
     """Return a client that may call this connector's hosts and no others, and never inside a transaction."""
     config: Settings = current_app.extensions["settings"]
     return HttpClient(
-        hosts=connector.hosts(settings), allow=config.egress_allow, guard=guard_outside, on_exchange=on_exchange
-    )
+        hosts=connector.hosts(settings), allow=config.egress_allow, guard=guard_outside, on_exchange=on_exchange,
+        timeout=timeout,
+    )  # fmt: skip
 
 
 def vendor_session(
     tenant_id: uuid.UUID, installation_id: uuid.UUID, *, on_exchange: Callable[[Exchange], None] | None = None,
-    refresh: bool = False,
+    refresh: bool = False, testing: bool = False,
 ) -> tuple[Connector, Session]:  # fmt: skip
     """Return the installation's pinned connector and a session; `refresh` asks for a new token in any case.
 
-    AuthError when the customer must connect again, UnavailableError when the vendor's token endpoint is down.
+    AuthError when the customer must connect again, UnavailableError when the vendor's token endpoint is down. Only
+    the test itself (`testing`) may use a connection that has not been tested: it may be another account.
     """
     with transaction():
         installation = runs.get_installation(tenant_id, installation_id)
         connection = connections.get_connection(tenant_id, installation.connection_id)
+        if not testing:
+            _require_working(connection)
         connector = listings.connector_of(installation.listing_version_id)
         settings = {**connection.settings, **installation.settings}
         secrets = credentials.open_secrets(tenant_id, connection.id)
@@ -58,16 +65,28 @@ def vendor_session(
         if tokens is None:
             raise AuthError("There is no token for this connection.")
         if refresh or not tokens.usable():
-            tokens = refresh_tokens(tenant_id, connection.id, connector, settings, http, tokens)
+            tokens = refresh_tokens(tenant_id, connection.id, connector, settings, tokens, on_exchange)
         secrets["access_token"] = tokens.access_token
     return connector, Session(settings, secrets, http, Pace(connector.manifest.limits))
 
 
+def _require_working(connection: Connection) -> None:
+    if connection.state == "ready" or (connection.state == "testing" and connection.tested_at):
+        return
+    if connection.state == "testing":
+        raise UnavailableError("The connection is being tested.", user_message="The connection is being tested.")
+    raise AuthError(
+        f"The connection is {connection.state}.", user_message=connection.error_message or "",
+        fix=connection.error_fix or "",
+    )  # fmt: skip
+
+
 def refresh_tokens(
     tenant_id: uuid.UUID, connection_id: uuid.UUID, connector: Connector, settings: dict[str, Any],
-    http: HttpClient, known: Tokens,
+    known: Tokens, on_exchange: Callable[[Exchange], None] | None = None,
 ) -> Tokens:  # fmt: skip
     """Return newer tokens than `known`: one process calls the vendor, the others wait for what it stores."""
+    http = http_client(connector, settings, on_exchange, timeout=_TOKEN_SECONDS)
     ends = time.monotonic() + _WAIT_SECONDS
     while True:
         with transaction():
@@ -75,10 +94,13 @@ def refresh_tokens(
             mine = credentials.take_refresh_lease(tenant_id, connection_id, known.version)
             tokens = credentials.open_tokens(tenant_id, connection_id)
             client = credentials.open_client(connector.manifest.slug)
+            state = connections.get_connection(tenant_id, connection_id).state
         if tokens is None:
             raise AuthError("The connection has been removed meanwhile.")
         if tokens.version != known.version:
             return tokens
+        if state in ("reconnect", "revoked"):
+            raise AuthError("The grant has ended meanwhile.")
         if mine:
             return _call(tenant_id, connection_id, connector, settings, http, tokens, client)
         if time.monotonic() > ends:
@@ -102,7 +124,12 @@ def _call(
     except AuthError as error:
         error.user_message = f"{name} no longer accepts the connection."
         with transaction():
+            newest = credentials.open_tokens(tenant_id, connection_id)
+            # A sibling may have won while this process was paused: then the refusal is about an old token.
+            if newest is not None and newest.version != tokens.version:
+                return newest
             connections.ask_reconnect(tenant_id, connection_id, error.user_message, error.fix)
+            credentials.drop_refresh_lease(tenant_id, connection_id)
         raise
     except ConnectorError:
         with transaction():
@@ -110,6 +137,7 @@ def _call(
         raise
     with transaction():
         credentials.save_tokens(tenant_id, connection_id, fresh, after_version=tokens.version)
-    return Tokens(
-        tokens.version + 1, fresh.access_token, fresh.refresh_token or Secret(""), fresh.expires_at, dict(fresh.kept)
-    )
+        newest = credentials.open_tokens(tenant_id, connection_id)
+    if newest is None:
+        raise AuthError("The connection has been removed meanwhile.")
+    return newest

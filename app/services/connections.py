@@ -15,6 +15,9 @@ from app.services import credentials, problems, tasks
 from app.tenancy import scoped
 from connectors.sdk import Account, ConnectorError, FieldInfo, Manifest
 
+# What a working connection may have put right; the run that follows finds out.
+_CLOSED_BY_TEST = ("reconnect", "permission_missing", "settings_wrong")
+
 
 def get_connection(tenant_id: uuid.UUID, connection_id: uuid.UUID) -> Connection:
     """Return the connection or raise NotFoundError."""
@@ -66,7 +69,8 @@ def save_credentials(
     for field, value in secrets.items():
         if value:
             credentials.seal_secret(tenant_id, connection_id, field, value)
-    connection.connected_by = user_id
+    # Until it has been tested it may be another account than before: nothing is synced with it.
+    connection.connected_by, connection.tested_at = user_id, None
     request_test(tenant_id, connection)
 
 
@@ -96,9 +100,9 @@ def accept(tenant_id: uuid.UUID, connection: Connection, account: Account) -> No
     connection.state, connection.tested_at = "ready", now()
     _clear_error(connection)
     installation = installation_of(tenant_id, connection.id)
-    if installation.blocked_code == "reconnect":
+    if installation.blocked_code in _CLOSED_BY_TEST:
+        problems.close(tenant_id, installation.id, installation.blocked_code)
         installation.blocked_code = None
-        problems.close(tenant_id, installation.id, "reconnect")
         tasks.add_task(tenant_id, "sync", "sync", str(installation.id), ref=installation.id)
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 from app.clock import now
 from app.crypto import KeyRing, Seal
 from app.db import db, write
+from app.errors import ConflictError
 from app.ids import new_id
 from app.models.connections import Credential, OAuthClient
 from app.services import tasks
@@ -28,7 +29,8 @@ from connectors.sdk.oauth import TokenSet
 
 OAUTH = "oauth"
 MARGIN = timedelta(seconds=60)
-_LEASE = timedelta(seconds=20)
+# Longer than the slowest token call can take (10 s to answer, 20 s in all, after 5 s to connect).
+_LEASE = timedelta(seconds=30)
 
 
 def ring() -> KeyRing:
@@ -46,6 +48,7 @@ class Tokens:
     refresh_token: Secret | None
     expires_at: datetime | None
     kept: dict[str, Any]
+    refresh_after: datetime | None = None
 
     def usable(self) -> bool:
         """Whether the access token is good for another minute."""
@@ -55,7 +58,10 @@ class Tokens:
 def seal_secret(tenant_id: uuid.UUID, connection_id: uuid.UUID, field: str, value: str) -> None:
     """Seal and store a secret; an old one is replaced. The web process can do this without reading anything."""
     version = _version(tenant_id, connection_id, field) + 1
-    _store(tenant_id, connection_id, field, value.encode(), version)
+    if not _store(tenant_id, connection_id, field, value.encode(), version):
+        raise ConflictError(
+            "Somebody else has changed this connection at the same moment. Load the page and try again."
+        )
 
 
 def _version(tenant_id: uuid.UUID, connection_id: uuid.UUID, field: str) -> int:
@@ -65,15 +71,18 @@ def _version(tenant_id: uuid.UUID, connection_id: uuid.UUID, field: str) -> int:
     return db.session.scalar(query) or 0
 
 
-def _store(tenant_id: uuid.UUID, connection_id: uuid.UUID, field: str, value: bytes, version: int, **more: Any) -> None:
+def _store(tenant_id: uuid.UUID, connection_id: uuid.UUID, field: str, value: bytes, version: int, **more: Any) -> bool:
     sealed = ring().seal("token", value, Seal(tenant_id, connection_id, field, version))
     values = {"sealed": sealed, "version": version, "updated_at": now(), **more}
     row = {"tenant_id": tenant_id, "id": new_id(), "connection_id": connection_id, "field": field, "created_at": now()}
-    db.session.execute(
+    stored = write(
         insert(Credential)
         .values({**row, **values})
-        .on_conflict_do_update(index_elements=["tenant_id", "connection_id", "field"], set_=values)
+        .on_conflict_do_update(
+            index_elements=["tenant_id", "connection_id", "field"], set_=values, where=Credential.version == version - 1
+        )
     )
+    return bool(stored)
 
 
 def open_secrets(tenant_id: uuid.UUID, connection_id: uuid.UUID) -> dict[str, Secret]:
@@ -97,21 +106,30 @@ def open_tokens(tenant_id: uuid.UUID, connection_id: uuid.UUID) -> Tokens | None
     refresh = data.get("refresh_token")
     return Tokens(
         row.version, Secret(data["access_token"]), Secret(refresh) if refresh else None, row.expires_at,
-        data.get("kept") or {},
+        data.get("kept") or {}, row.refresh_after,
     )  # fmt: skip
 
 
-def save_tokens(tenant_id: uuid.UUID, connection_id: uuid.UUID, tokens: TokenSet, *, after_version: int) -> None:
-    """Store a token set as the version after `after_version`; its transaction is committed before anything else."""
+def save_tokens(
+    tenant_id: uuid.UUID, connection_id: uuid.UUID, tokens: TokenSet, *, after_version: int | None = None
+) -> bool:
+    """Store a token set as the version after `after_version`; its transaction is committed before anything else.
+
+    False when that version is no longer the newest: a refresher that was paused must not replace what came after it.
+    Without `after_version` (a new authorisation by a person) the tokens win over whatever is there.
+    """
+    if after_version is None:
+        after_version = _version(tenant_id, connection_id, OAUTH)
     refresh = tokens.refresh_token.reveal() if tokens.refresh_token else None
     value = {"access_token": tokens.access_token.reveal(), "refresh_token": refresh, "kept": dict(tokens.kept)}
     due = _refresh_after(connection_id, tokens.expires_at)
-    _store(
+    stored = _store(
         tenant_id, connection_id, OAUTH, orjson.dumps(value), after_version + 1, expires_at=tokens.expires_at,
         refresh_after=due, refresh_lease_until=None, refresh_started_version=None,
     )  # fmt: skip
-    if due and refresh:
+    if stored and due and refresh:
         tasks.add_task(tenant_id, "fast", "refresh_token", str(connection_id), ref=connection_id, due_at=due)
+    return stored
 
 
 def _refresh_after(connection_id: uuid.UUID, expires_at: datetime | None) -> datetime | None:

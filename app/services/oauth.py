@@ -69,11 +69,14 @@ def tenant_of_state(state: str) -> tuple[uuid.UUID, uuid.UUID] | None:
     return (row[0], row[1]) if row else None
 
 
-def take_callback(
-    tenant_id: uuid.UUID, state_id: uuid.UUID, *, session_id: uuid.UUID, user_id: uuid.UUID, connector: Connector,
-    code: str, issuer: str | None,
-) -> uuid.UUID:  # fmt: skip
-    """Keep the code for the worker and return the installation; NotFoundError whatever does not fit, same for all."""
+def bad_state() -> NotFoundError:
+    """Return the one answer to every callback that does not fit, whatever is wrong with it."""
+    return NotFoundError("This authorisation does not belong to your session, or has been used.", code="bad_state")
+
+
+def _take_state(
+    tenant_id: uuid.UUID, state_id: uuid.UUID, session_id: uuid.UUID, user_id: uuid.UUID, connector: Connector
+) -> OAuthState:
     row = db.session.scalar(scoped(OAuthState, tenant_id).where(OAuthState.id == state_id).with_for_update())
     good = (
         row is not None
@@ -84,24 +87,33 @@ def take_callback(
         and row.code_sealed is None
     )
     if row is None or not good:
-        raise NotFoundError("This authorisation does not belong to your session, or has been used.", code="bad_state")
+        raise bad_state()
+    return row
+
+
+def take_callback(
+    tenant_id: uuid.UUID, state_id: uuid.UUID, *, session_id: uuid.UUID, user_id: uuid.UUID, connector: Connector,
+    code: str, issuer: str | None,
+) -> uuid.UUID:  # fmt: skip
+    """Keep the code for the worker and return the installation; NotFoundError whatever does not fit, same for all."""
+    row = _take_state(tenant_id, state_id, session_id, user_id, connector)
     connection = connections.get_connection(tenant_id, row.connection_id)
     # RFC 9207: an issuer that is sent must be the one that was asked.
-    if issuer is not None and issuer.rstrip("/") != connector.origin(connection.settings):
-        raise NotFoundError("The answer came from another provider than the one asked.", code="wrong_issuer")
+    if not code or (issuer is not None and issuer.rstrip("/") != connector.origin(connection.settings)):
+        raise bad_state()
     row.code_sealed = credentials.ring().seal("token", orjson.dumps({"code": code}), _seal(row, "code"))
-    connection.state, connection.connected_by = "testing", user_id
+    # Until it has been tested it may be another account than before: nothing is synced with it.
+    connection.state, connection.connected_by, connection.tested_at = "testing", user_id, None
     tasks.add_task(tenant_id, "fast", "exchange_code", str(row.id), ref=row.id, max_attempts=2)
     return row.installation_id
 
 
-def deny(tenant_id: uuid.UUID, state_id: uuid.UUID, *, session_id: uuid.UUID, name: str) -> uuid.UUID:
+def deny(
+    tenant_id: uuid.UUID, state_id: uuid.UUID, *, session_id: uuid.UUID, user_id: uuid.UUID, connector: Connector
+) -> uuid.UUID:
     """The person said no at the vendor: end the authorisation and return the installation."""
-    row = db.session.scalar(
-        scoped(OAuthState, tenant_id).where(OAuthState.id == state_id, OAuthState.session_id == session_id)
-    )
-    if row is None:
-        raise NotFoundError("This authorisation does not belong to your session, or has been used.", code="bad_state")
+    row = _take_state(tenant_id, state_id, session_id, user_id, connector)
+    name = connector.manifest.listing.name
     connection = connections.get_connection(tenant_id, row.connection_id)
     connection.error_code, connection.error_message = "denied", f"Access was not allowed at {name}."
     connection.error_fix = "Connect again and allow the access, or choose another account."
@@ -109,14 +121,23 @@ def deny(tenant_id: uuid.UUID, state_id: uuid.UUID, *, session_id: uuid.UUID, na
     return row.installation_id
 
 
-def take_code(tenant_id: uuid.UUID, state_id: uuid.UUID) -> tuple[OAuthState, str, str] | None:
-    """Return (row, code, verifier) once and delete the row, so that a code is never sent twice. Workers only."""
+def take_code(tenant_id: uuid.UUID, state_id: uuid.UUID) -> tuple[OAuthState, str | None, str] | None:
+    """Return (row, code, verifier) and blank the code, so that it is never sent twice. Workers only.
+
+    The code is None when it has been taken before: that worker was lost. None when there is no such authorisation.
+    """
     row = db.session.scalar(scoped(OAuthState, tenant_id).where(OAuthState.id == state_id).with_for_update())
     if row is None or row.code_sealed is None:
         return None
+    if row.code_sealed == b"":
+        return row, None, ""
     ring = credentials.ring()
     code = orjson.loads(ring.open("token", row.code_sealed, _seal(row, "code")))["code"]
     verifier = ring.open("token", row.verifier_sealed, _seal(row, "verifier")).decode()
-    db.session.execute(delete(OAuthState).where(OAuthState.tenant_id == tenant_id, OAuthState.id == state_id))
-    db.session.expunge(row)
+    row.code_sealed = b""
     return row, code, verifier
+
+
+def forget(tenant_id: uuid.UUID, state_id: uuid.UUID) -> None:
+    """The authorisation has come to its end, good or bad."""
+    db.session.execute(delete(OAuthState).where(OAuthState.tenant_id == tenant_id, OAuthState.id == state_id))

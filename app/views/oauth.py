@@ -5,7 +5,7 @@ import uuid
 from flask import Blueprint, redirect, request
 from werkzeug.wrappers import Response
 
-from app.access import requires, signed_in, viewer
+from app.access import Viewer, requires, signed_in, viewer
 from app.errors import NotFoundError
 from app.extensions import settings
 from app.htmx import go
@@ -34,9 +34,19 @@ def start(installation_id: uuid.UUID) -> Response:
 @signed_in
 def callback(slug: str) -> Response:
     who = viewer()
+    try:
+        return _take(slug, who)
+    except NotFoundError as error:
+        if who.tenant is not None:
+            with transaction():
+                audit.write(who.tenant.id, "connection.refused", "connector", slug, slug, reason=error.code)
+        raise
+
+
+def _take(slug: str, who: Viewer) -> Response:
     found = oauth.tenant_of_state(request.args.get("state", ""))
     if found is None:
-        raise NotFoundError("This authorisation does not belong to your session, or has been used.", code="bad_state")
+        raise oauth.bad_state()
     tenant_id, state_id = found
     listing = listings.get_listing(slug)
     assert listing.current_version is not None
@@ -44,8 +54,9 @@ def callback(slug: str) -> Response:
     # The tenant is that of the state row; it must be the session's own user who began it.
     with bind_tenant(tenant_id, who.user.id), transaction():
         if request.args.get("error"):
-            name = connector.manifest.listing.name
-            installation_id = oauth.deny(tenant_id, state_id, session_id=who.session_id, name=name)
+            installation_id = oauth.deny(
+                tenant_id, state_id, session_id=who.session_id, user_id=who.user.id, connector=connector
+            )
         else:
             installation_id = oauth.take_callback(
                 tenant_id, state_id, session_id=who.session_id, user_id=who.user.id, connector=connector,
