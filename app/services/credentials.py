@@ -75,14 +75,11 @@ def _store(tenant_id: uuid.UUID, connection_id: uuid.UUID, field: str, value: by
     sealed = ring().seal("token", value, Seal(tenant_id, connection_id, field, version))
     values = {"sealed": sealed, "version": version, "updated_at": now(), **more}
     row = {"tenant_id": tenant_id, "id": new_id(), "connection_id": connection_id, "field": field, "created_at": now()}
-    stored = write(
-        insert(Credential)
-        .values({**row, **values})
-        .on_conflict_do_update(
-            index_elements=["tenant_id", "connection_id", "field"], set_=values, where=Credential.version == version - 1
-        )
+    statement = insert(Credential).values({**row, **values})
+    upsert = statement.on_conflict_do_update(
+        index_elements=["tenant_id", "connection_id", "field"], set_=values, where=Credential.version == version - 1
     )
-    return bool(stored)
+    return db.session.execute(upsert.returning(Credential.id)).first() is not None
 
 
 def open_secrets(tenant_id: uuid.UUID, connection_id: uuid.UUID) -> dict[str, Secret]:
