@@ -37,15 +37,21 @@
   document.addEventListener("change", function (event) {
     if (event.target.matches("[data-submit]")) { event.target.form.requestSubmit(); }
   });
-  // Toasts leave by themselves.
-  setTimeout(function () {
-    document.querySelectorAll("#toasts .toast-x").forEach(function (toast) { toast.remove(); });
-  }, 6000);
+  // Toasts leave by themselves; an error stays until the next answer.
+  function leave() {
+    document.querySelectorAll("#toasts .toast-x:not(#error)").forEach(function (toast) {
+      setTimeout(function () { toast.remove(); }, 6000);
+    });
+  }
+  leave();
+  document.addEventListener("htmx:afterSwap", leave);
   // Live parts that no longer come are said so.
   var failing = null;
-  document.addEventListener("htmx:sendError", function () { failing = failing || Date.now(); check(); });
+  ["htmx:sendError", "htmx:responseError", "htmx:timeout"].forEach(function (name) {
+    document.addEventListener(name, function () { failing = failing || Date.now(); check(); });
+  });
   document.addEventListener("htmx:afterRequest", function (event) {
-    if (event.detail.successful) { failing = null; var old = document.getElementById("stale"); if (old) { old.hidden = true; } }
+    if (event.detail.successful) { failing = null; var error = document.getElementById("error"); if (error) { error.remove(); } var old = document.getElementById("stale"); if (old) { old.hidden = true; } }
   });
   function check() {
     var note = document.getElementById("stale");
