@@ -69,9 +69,7 @@ def test_web_can_read_no_ciphertext(apps: dict[str, Flask], tenant_id: uuid.UUID
         db.session.execute(select(Credential.sealed))
 
 
-def test_a_moved_or_older_ciphertext_is_not_opened(
-    apps: dict[str, Flask], tenant_id: uuid.UUID, owner: Owner
-) -> None:
+def test_a_moved_or_older_ciphertext_is_not_opened(apps: dict[str, Flask], tenant_id: uuid.UUID, owner: Owner) -> None:
     """Between tenants, connections, fields and versions: opened 0 of 4 (O14)."""
     one, two = make_connection(apps, tenant_id), make_connection(apps, tenant_id)
     other_tenant = make_tenant(apps, "Borrow & Co")

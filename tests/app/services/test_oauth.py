@@ -121,7 +121,7 @@ def test_a_refusal_at_the_vendor_is_told_and_ends_the_state(flow: Flow, owner: O
     with flow.app.app_context():
         found = oauth.tenant_of_state(flow.sent["state"])
         assert found is not None
-        asked = {"user_id": USER, "connector": flow.connector}
+        asked: dict[str, Any] = {"user_id": USER, "connector": flow.connector}
         with bind_tenant(flow.tenant_id), transaction(), pytest.raises(NotFoundError):
             oauth.deny(*found, session_id=uuid.uuid4(), **asked)
         with bind_tenant(flow.tenant_id), transaction():
@@ -136,6 +136,11 @@ def test_without_an_application_the_operator_is_named(flow: Flow, owner: Owner) 
     owner.execute("DELETE FROM oauth_clients")
     with flow.app.app_context(), bind_tenant(flow.tenant_id), transaction(), pytest.raises(ConflictError) as refused:
         oauth.begin(
-            flow.tenant_id, flow.installation_id, flow.connector, session_id=SESSION, user_id=USER, redirect_uri=REDIRECT
+            flow.tenant_id,
+            flow.installation_id,
+            flow.connector,
+            session_id=SESSION,
+            user_id=USER,
+            redirect_uri=REDIRECT,
         )
     assert refused.value.code == "no_oauth_client"
