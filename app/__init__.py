@@ -28,7 +28,7 @@ VIEWS: tuple[str, ...] = (
     "app.views.object_types",
 )
 # Shown in the development profile only.
-DEVELOPMENT_VIEWS: tuple[str, ...] = ("app.views.mailbox",)
+DEVELOPMENT_VIEWS: tuple[str, ...] = ("app.views.mailbox", "app.views.styleguide")
 
 
 def create_app(process: Process = "web", settings: Settings | None = None) -> Flask:
