@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import psycopg
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as FlaskSession
 from sqlalchemy import CursorResult, Executable, MetaData, event
@@ -39,7 +40,11 @@ def _bind(_session: Session, _transaction: SessionTransaction, connection: Conne
     # An AUTOCOMMIT connection would drop the local setting after one statement, and with it the isolation.
     if connection.get_isolation_level() == "AUTOCOMMIT":
         raise RuntimeError("A tenant session cannot run in AUTOCOMMIT: the tenant would be unbound at once.")
-    connection.exec_driver_sql(tenancy.BIND_SQL, tenancy.bind_values())
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, psycopg.Connection)
+    # One round trip for BEGIN and the binding together.
+    with raw.pipeline():
+        raw.execute(tenancy.BIND_SQL, tenancy.bind_values())
 
 
 def guard_pool(engine: Engine) -> None:
@@ -49,8 +54,10 @@ def guard_pool(engine: Engine) -> None:
     def _reset(dbapi_connection: Any, _record: Any, state: Any) -> None:
         if not state.terminate_only:
             dbapi_connection.rollback()
+            # Outside a transaction: one round trip instead of three.
+            dbapi_connection.autocommit = True
             dbapi_connection.execute("RESET ALL")
-            dbapi_connection.commit()
+            dbapi_connection.autocommit = False
 
 
 def write(statement: Executable) -> int:

@@ -38,7 +38,8 @@ def flask_config(settings: Settings, process: Process) -> dict[str, Any]:
     return {
         "SQLALCHEMY_DATABASE_URI": settings.postgres_url(process),
         "SQLALCHEMY_ENGINE_OPTIONS": {
-            "pool_pre_ping": True,
+            # A worker lives for seconds and records a lost connection as a failed try; the ping would cost each page.
+            "pool_pre_ping": process != "worker",
             # A statement in a log must not show what was in it.
             "hide_parameters": True,
             "pool_recycle": 1800,

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from app.clock import now
-from app.services import failed_records, pages, passes, problems, runs, tasks
+from app.services import failed_records, page_writes, pages, passes, problems, runs, tasks
 from app.services.tasks import Again, Done, LeasedTask, Outcome
 from app.sync.retry import decide
 from app.transaction import outside, transaction
@@ -50,7 +50,7 @@ def _retry(
     with outside():
         record: External | None = connector.fetch(session, stream, external_id)
     with transaction():
-        tasks.fence(task)
+        sql, _ = page_writes.open_page(task, None)
         if record is None:
             failed_records.resolve_gone(task.tenant_id, failed_id)
             return
@@ -58,5 +58,5 @@ def _retry(
         installation = runs.get_installation(task.tenant_id, task.ref)
         context = passes.open_context(task.tenant_id, installation, stream, connector.manifest)
         page = Page(records=(record,), deleted=(), checkpoint=Checkpoint.start("incremental", None), last=True)
-        pages.apply_page(context, page)
+        pages.apply_page(sql, context, page)
         failed_records.settle_retry(task.tenant_id, failed_id)

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from app import log
 from app.clock import now
-from app.services import pages, passes, runs, tasks
+from app.services import page_writes, pages, passes, runs, tasks
 from app.services.pages import DeletesNeedConfirmationError, PageContext
 from app.services.tasks import Again, Done, LeasedTask, Outcome
 from app.sync.retry import decide
@@ -130,12 +130,10 @@ def _read_stream(work: _Work, connector: Connector, session: Session, name: str)
 
 def _apply(work: _Work, context: PageContext, page: Page, deleted: int) -> int:
     with transaction():
-        tasks.fence(work.task, progress=True)
-        if runs.get_run(work.task.tenant_id, work.run_id).stop_requested:
+        sql, stop = page_writes.open_page(work.task, work.run_id)
+        if stop:
             raise _StoppedError
-        counts = pages.apply_page(context, page, deleted_before=deleted)
-        passes.advance(context, page, counts)
-    return counts.deleted
+        return pages.apply_page(sql, context, page, deleted_before=deleted).deleted
 
 
 def _pages(work: _Work, connector: Connector, session: Session, name: str, checkpoint: Checkpoint) -> Iterator[Page]:

@@ -57,7 +57,18 @@ class Processes:
     def _command(self, name: str) -> list[str]:
         python = sys.executable
         if name == "web":
-            return [python, "-m", "gunicorn", "-c", "python:app.devstack.gunicorn", "-w", "1", "-b", f"127.0.0.1:{self.port}", "wsgi:app"]
+            return [
+                python,
+                "-m",
+                "gunicorn",
+                "-c",
+                "python:app.devstack.gunicorn",
+                "-w",
+                "1",
+                "-b",
+                f"127.0.0.1:{self.port}",
+                "wsgi:app",
+            ]
         if name == "dispatcher":
             return [python, "-m", "jobs.dispatcher"]
         return [python, "-m", "jobs.worker", name.split("-")[0]]

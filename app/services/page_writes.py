@@ -14,6 +14,7 @@ from app.clock import now
 from app.crypto import KeyRing, Seal
 from app.db import db
 from app.ids import new_ids
+from app.services.tasks import LeasedTask, LeaseLostError
 from app.sync.keys import keys_of
 from app.sync.plan import Held, Linked, Plan, Write, digest
 
@@ -36,14 +37,32 @@ class Failure:
     payload: Any
 
 
-def open_page() -> Raw:
-    """Return psycopg's connection of the open transaction, set up for the page."""
+def connection() -> Raw:
+    """Return psycopg's connection of the open transaction."""
     raw = db.session.connection().connection.driver_connection
     assert isinstance(raw, psycopg.Connection)
-    # psycopg prepares at the fifth use; on a table that was empty then, PostgreSQL would keep a plan that scans the
-    # whole table for each page, and a first load becomes quadratic.
-    raw.execute("SET LOCAL enable_seqscan = off")
     return raw
+
+
+def open_page(task: LeasedTask, run_id: uuid.UUID | None) -> tuple[Raw, bool]:
+    """Pass the fence, set the transaction up for a page; return the connection and whether the run is to stop.
+
+    LeaseLostError when another worker has the task. One statement, because each round trip costs every page.
+    """
+    raw = connection()
+    lease = current_app.extensions["settings"].lease_seconds
+    # psycopg prepares at the fifth use; on a table that was empty then, PostgreSQL would keep a plan that scans the
+    # whole table for each page, and a first load becomes quadratic. Hence no sequential scans in this transaction.
+    row = raw.execute(
+        "WITH held AS (UPDATE tasks SET lease_until = clock_timestamp() + make_interval(secs => %b), attempts = 0 "
+        "WHERE tenant_id = %b AND id = %b AND lease_token = %b AND state = 'leased' RETURNING 1) "
+        "SELECT (SELECT count(*) FROM held), set_config('enable_seqscan', 'off', true), "
+        "(SELECT stop_requested FROM runs WHERE tenant_id = %b AND id = %b)",
+        (lease, task.tenant_id, task.id, task.token, task.tenant_id, run_id),
+    ).fetchone()
+    if row is None or row[0] != 1:
+        raise LeaseLostError
+    return raw, bool(row[2])
 
 
 def _json(value: Any) -> str:
@@ -249,6 +268,17 @@ def write_conflicts(sql: Raw, context: "PageContext", plan: Plan) -> None:
             [_json(item.values) for item, _ in plan.conflicts],
         ),
     )  # fmt: skip
+
+
+def advance(sql: Raw, context: "PageContext", counts: dict[str, int], total: int | None, checkpoint: Any) -> None:
+    """Count a page and move the checkpoint, in the page's own transaction."""
+    names = [name for name, value in counts.items() if value]
+    moved = "".join(f", {name} = {name} + %b::int" for name in names)
+    sql.execute(
+        f"UPDATE run_streams SET pages = pages + 1, total = coalesce(%b::int, total), checkpoint = %b::jsonb, "  # noqa: S608  # our own column names
+        f"updated_at = now(){moved} WHERE tenant_id = %b AND id = %b",
+        (total, _json(checkpoint), *(counts[name] for name in names), context.tenant_id, context.run_stream_id),
+    )
 
 
 def remember_seen(sql: Raw, context: "PageContext", page: int, external_ids: list[str]) -> None:

@@ -68,9 +68,8 @@ class _Sorted:
     unchanged: int = 0
 
 
-def apply_page(context: PageContext, page: Page, *, deleted_before: int = 0) -> Counts:
+def apply_page(sql: page_writes.Raw, context: PageContext, page: Page, *, deleted_before: int = 0) -> Counts:
     """Apply `page`; return what became of it. DeletesNeedConfirmationError leaves everything as it was."""
-    sql = page_writes.open_page()
     records = {record.id: record for record in page.records}
     links = page_writes.find_links(sql, context, list(records))
     found = _sort(context, records.values(), links)
@@ -81,6 +80,10 @@ def apply_page(context: PageContext, page: Page, *, deleted_before: int = 0) -> 
     counts = Counts(read=len(page.records) + len(page.rejected), unchanged=found.unchanged, failed=len(found.failures))
     gone = _tombstones(sql, context, page.deleted, deleted_before)
     plan = plan_page(found.incoming, links, *_known(sql, context, found.incoming, links))
+    counts.deleted = page_writes.delete_links(sql, context, gone, page.checkpoint.page) if gone else 0
+    counts.created, counts.updated = len(plan.of("created", "restored")), len(plan.of("updated"))
+    counts.linked, counts.conflicts = len(plan.of("linked")), len(plan.conflicts)
+    counts.unchanged += len(plan.of("same"))
     with sql.pipeline():
         page_writes.write_records(sql, context, plan)
         page_writes.write_links(sql, context, plan)
@@ -88,15 +91,14 @@ def apply_page(context: PageContext, page: Page, *, deleted_before: int = 0) -> 
         page_writes.write_failures(sql, context, found.failures)
         page_writes.write_conflicts(sql, context, plan)
         page_writes.resolve_failures(sql, context, [write.incoming.external_id for write in plan.writes])
-        if context.full and context.run_stream_id:
-            page_writes.remember_seen(sql, context, page.checkpoint.page, list(records))
-    counts.deleted = page_writes.delete_links(sql, context, gone, page.checkpoint.page) if gone else 0
-    counts.created, counts.updated = len(plan.of("created", "restored")), len(plan.of("updated"))
-    counts.linked, counts.conflicts = len(plan.of("linked")), len(plan.conflicts)
-    counts.unchanged += len(plan.of("same"))
-    # A page without changes emits no event: a crash may take it back together with its checkpoint.
-    if not (plan.of("created", "restored", "updated", "linked") or counts.deleted):
-        sql.execute("SET LOCAL synchronous_commit = off")
+        if context.run_stream_id:
+            if context.full:
+                page_writes.remember_seen(sql, context, page.checkpoint.page, list(records))
+            checkpoint = {"at": page.checkpoint.to_json(), "last": page.last}
+            page_writes.advance(sql, context, vars(counts), page.total, checkpoint)
+        # A page without changes emits no event: a crash may take it back together with its checkpoint.
+        if not (plan.of("created", "restored", "updated", "linked") or counts.deleted):
+            sql.execute("SET LOCAL synchronous_commit = off")
     return counts
 
 

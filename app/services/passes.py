@@ -1,9 +1,6 @@
 """A pass: one stream read from its first page to its last, within a run."""
 
 import uuid
-from typing import Any
-
-from sqlalchemy import update
 
 from app.clock import now
 from app.db import db
@@ -11,10 +8,10 @@ from app.models.installations import Installation, InstallationStream, Mapping
 from app.models.runs import PassPage, Run, RunStream
 from app.services import page_writes
 from app.services.object_types import fields_of, key_fields_of
-from app.services.pages import Counts, DeletesNeedConfirmationError, PageContext
+from app.services.pages import DeletesNeedConfirmationError, PageContext
 from app.sync.deletes import judge
 from app.tenancy import scoped
-from connectors.sdk import Checkpoint, Manifest, Page, compile_mapping, rules_from_json
+from connectors.sdk import Checkpoint, Manifest, compile_mapping, rules_from_json
 
 
 def list_streams(tenant_id: uuid.UUID, run_id: uuid.UUID) -> list[RunStream]:
@@ -77,22 +74,6 @@ def is_read(run_stream: RunStream) -> bool:
     return bool(run_stream.checkpoint and run_stream.checkpoint["last"])
 
 
-def advance(context: PageContext, page: Page, counts: Counts) -> None:
-    """Count a page and move the checkpoint, in the page's own transaction."""
-    columns = RunStream.__table__.c
-    values: dict[Any, Any] = {
-        name: columns[name] + value for name, value in vars(counts).items() if value and name in columns
-    }
-    if page.total is not None:
-        values["total"] = page.total
-    checkpoint = {"at": page.checkpoint.to_json(), "last": page.last}
-    db.session.execute(
-        update(RunStream)
-        .where(RunStream.tenant_id == context.tenant_id, RunStream.id == context.run_stream_id)
-        .values(pages=RunStream.pages + 1, checkpoint=checkpoint, updated_at=now(), **values)
-    )
-
-
 def finish_pass(context: PageContext, run_stream: RunStream, next_since: str | None) -> None:
     """End a pass: after a full one look for what is gone; then store where the next incremental pass starts.
 
@@ -115,12 +96,11 @@ def finish_pass(context: PageContext, run_stream: RunStream, next_since: str | N
 def _delete_missing(context: PageContext, run_stream: RunStream) -> int:
     if context.delete_policy == "ignore" or not _shows_all(run_stream):
         return 0
-    sql = page_writes.open_page()
+    sql = page_writes.connection()
     key = (context.tenant_id, context.installation_id, context.stream)
     seen = "SELECT unnest(external_ids) FROM pass_pages WHERE tenant_id = %b AND run_stream_id = %b"
     marks = (context.tenant_id, run_stream.id)
     where = "l.tenant_id = %b AND l.installation_id = %b AND l.stream = %b AND l.deleted_at IS NULL"
-    sql.execute("SET LOCAL enable_seqscan = on")
     live = page_writes.count_live(sql, context)
     missing = [
         row[0]

@@ -134,15 +134,13 @@ def _held(task: LeasedTask) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def fence(task: LeasedTask, *, progress: bool = False) -> None:
+def fence(task: LeasedTask) -> None:
     """Renew the lease, or raise LeaseLostError: the first statement of each transaction that writes results.
 
-    `progress`: this transaction brings the work forward, so crashes before it no longer count against the task.
+    A page of a sync has a fence of its own, in page_writes.open_page.
     """
     until = _CLOCK + timedelta(seconds=_settings().lease_seconds)
     renewed = update(Task).where(*_held(task)).values(lease_until=until)
-    if progress:
-        renewed = renewed.values(attempts=0)
     if write(renewed) != 1:
         raise LeaseLostError
 

@@ -29,7 +29,9 @@ def site(environment: dict[str, str], clean: None, apps: dict[str, Flask], tmp_p
     vendor = f"http://127.0.0.1:{port}"
     processes = Processes({**environment, "PATCHBAY_SANDBOX_URL": vendor}, tmp_path / "log")
     callback = f"{processes.url}/oauth/callback/sandbox"
-    child = spawn([sys.executable, "-m", "connectors.sandbox.vendor", "--port", str(port), "--redirect-uri", callback], cwd=ROOT)
+    child = spawn(
+        [sys.executable, "-m", "connectors.sandbox.vendor", "--port", str(port), "--redirect-uri", callback], cwd=ROOT
+    )
     processes.start("web", "dispatcher", "fast-1", "sync-1")
     yield processes.url, vendor
     processes.stop()
@@ -106,7 +108,9 @@ def test_from_sign_up_to_a_repaired_record(site: tuple[str, str], page: Page) ->
     other.close()
     row = page.locator("tr", has_text="not-an-address")
     row.get_by_role("button", name="Retry").click()
-    wait_for(lambda: page.reload() and page.get_by_text("not-an-address").count() == 0, about="the retried record to leave")
+    wait_for(
+        lambda: page.reload() and page.get_by_text("not-an-address").count() == 0, about="the retried record to leave"
+    )
 
     page.goto(f"{patchbay}/records?type=contact&q=repaired%40example.com")
     page.locator("#record-list a.m").first.click()

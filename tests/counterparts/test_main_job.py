@@ -46,7 +46,10 @@ def test_from_the_catalog_to_a_live_sync(processes: Processes, kinto: Kinto, own
     """2,000 records arrive once; then one change, one new and one deleted record give exactly those counts."""
     person = Browser(processes.url)
     person.get("/sign-up")
-    person.post("/sign-up", {"company": "Aldgate", "name": "Maja", "email": "maja@aldgate-joinery.com", "password": "a long password"})
+    person.post(
+        "/sign-up",
+        {"company": "Aldgate", "name": "Maja", "email": "maja@aldgate-joinery.com", "password": "a long password"},
+    )
     assert person.at == "/"
     person.get("/integrations/kinto")
     person.post("/integrations/kinto/install")

@@ -17,7 +17,7 @@ from app import create_app
 from app.config import load_settings
 from app.devstack.stack import Stack
 from app.services import listings, runs
-from app.tenancy import bind_tenant
+from app.tenancy import PLATFORM_TENANT, bind_tenant
 from app.transaction import transaction
 from tests.counterparts.kinto import PASSWORD, Kinto, contact
 from tests.factories.tenants import activate, connect_kinto, make_tenant
@@ -35,8 +35,8 @@ class Site:
     processes: Processes
     kinto: Kinto
     records: int
-    tenant_id: uuid.UUID = uuid.UUID(int=0)
-    installation_id: uuid.UUID = uuid.UUID(int=0)
+    tenant_id: uuid.UUID = PLATFORM_TENANT
+    installation_id: uuid.UUID = PLATFORM_TENANT
 
     def ask(self, query: str) -> Any:
         """Return the first row of a query, as the owner."""

@@ -40,7 +40,9 @@ with create_app("worker").app_context(), bind_tenant(uuid.UUID(sys.argv[1])):
 @pytest.fixture
 def vendor(tmp_path: Path) -> Iterator[str]:
     port = free_port()
-    child = spawn([sys.executable, "-m", "connectors.sandbox.vendor", "--port", str(port), "--data", str(tmp_path)], cwd=ROOT)
+    child = spawn(
+        [sys.executable, "-m", "connectors.sandbox.vendor", "--port", str(port), "--data", str(tmp_path)], cwd=ROOT
+    )
     wait_for(lambda: (tmp_path / "sandbox.sqlite").exists(), about="the vendor")
     yield f"http://127.0.0.1:{port}"
     stop(child)
@@ -78,7 +80,9 @@ def test_one_refresh_for_eight_processes(
         child.stdin.flush()
     answers = [child.communicate(timeout=30)[0] for child in children]
     calls = store.get("count", "token_calls")
-    print(f"\nREFRESHES {calls}/1 WORK {answers.count('works' + chr(10))}/8 GRANT {'dead' if store.get('revoked', 'grant-1') else 'alive'}")
+    print(
+        f"\nREFRESHES {calls}/1 WORK {answers.count('works' + chr(10))}/8 GRANT {'dead' if store.get('revoked', 'grant-1') else 'alive'}"
+    )
     assert answers == ["works\n"] * 8
     assert calls == 1
     assert store.get("revoked", "grant-1") is None

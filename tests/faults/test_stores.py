@@ -48,10 +48,17 @@ def test_a_foreign_job_in_redis_is_refused(site: Site, tmp_path: Path) -> None:
     site.processes.start("sync-1")
     connection = redis.Redis.from_url(site.stack.valkey.url())
     marker = tmp_path / "marker"
-    calls = [("os.system", [f"touch {marker}"]), ("subprocess.call", [["touch", str(marker)]]), ("jobs.drain.drain", ["no lane"])]
+    calls = [
+        ("os.system", [f"touch {marker}"]),
+        ("subprocess.call", [["touch", str(marker)]]),
+        ("jobs.drain.drain", ["no lane"]),
+    ]
     for number, (name, args) in enumerate(calls):
         data = zlib.compress(json.dumps([name, None, args, {}]).encode())
-        connection.hset(f"rq:job:evil{number}", mapping={"data": data, "created_at": "2026-11-24T00:00:00.000000Z", "origin": "sync", "status": "queued"})
+        connection.hset(
+            f"rq:job:evil{number}",
+            mapping={"data": data, "created_at": "2026-11-24T00:00:00.000000Z", "origin": "sync", "status": "queued"},
+        )
         connection.rpush(queue_of("sync", connection).key, f"evil{number}")
     wait_for(lambda: connection.llen(queue_of("sync", connection).key) == 0, 20, about="the queue to be read")
     site.activate()

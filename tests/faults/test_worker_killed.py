@@ -18,7 +18,9 @@ def test_a_worker_killed_mid_page_loses_and_doubles_nothing(site: Site) -> None:
     rng, kills, moved = random.Random(11), 0, []
     while kills < KILLS and site.state() in ("queued", "running"):
         before = site.pages_done()
-        wait_for(lambda before=before: site.pages_done() > before or site.state() == "done", 30, every=0.02, about="progress")
+        wait_for(
+            lambda before=before: site.pages_done() > before or site.state() == "done", 30, every=0.02, about="progress"
+        )
         if site.state() == "done":
             break
         time.sleep(rng.random() * 0.05)
@@ -41,7 +43,9 @@ def test_a_worker_stopped_past_its_lease_commits_nothing_stale(site: Site) -> No
     pauses = 0
     while pauses < 3 and site.state() in ("queued", "running"):
         before = site.pages_done()
-        wait_for(lambda before=before: site.pages_done() > before or site.state() == "done", 30, every=0.02, about="progress")
+        wait_for(
+            lambda before=before: site.pages_done() > before or site.state() == "done", 30, every=0.02, about="progress"
+        )
         horses = [horse for name in ("sync-1", "sync-2") if (horse := site.processes.horse_of(name))]
         if not horses:
             continue
@@ -71,7 +75,9 @@ def test_a_worker_told_to_end_hands_its_lease_back(site: Site) -> None:
     site.activate()
     wait_for(lambda: site.pages_done() > 3, 30, every=0.02, about="progress")
     site.processes.running["sync-1"].terminate()
-    wait_for(lambda: site.ask("SELECT count(*) FROM tasks WHERE state = 'leased'")[0] == 0, 3, every=0.05, about="the lease")
+    wait_for(
+        lambda: site.ask("SELECT count(*) FROM tasks WHERE state = 'leased'")[0] == 0, 3, every=0.05, about="the lease"
+    )
     assert site.state() == "running"
     site.processes.running.pop("sync-1").wait(10)
     site.processes.start("sync-1")

@@ -98,7 +98,9 @@ def test_every_manifest_key_is_in_the_docs() -> None:
         return {field.alias or name for name, field in model.model_fields.items()}  # type: ignore[attr-defined]
 
     module = import_module("connectors.sdk.manifest")
-    models = [value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__]
+    models = [
+        value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__
+    ]
     for model in models:
         if hasattr(model, "model_fields"):
             for key in keys(model):

@@ -96,7 +96,10 @@ def people(apps: dict[str, Flask], clean: None) -> dict[str, Any]:
         made.state = "active"
         ids["run"] = str(runs.start_run(theirs, made.id, trigger="manual").id)
     found: dict[str, Any] = {role: sign_in(apps, role, ours) for role in ("member", "admin", "owner")}
-    found |= {"staff:support": sign_in(apps, "support", None, staff="support"), "staff:operator": sign_in(apps, "operator", None, staff="operator")}
+    found |= {
+        "staff:support": sign_in(apps, "support", None, staff="support"),
+        "staff:operator": sign_in(apps, "operator", None, staff="operator"),
+    }
     yield found | {"ids": ids}
     apps["web"].config["WTF_CSRF_ENABLED"] = True
 
@@ -183,7 +186,17 @@ def test_headers_on_every_answer(apps: dict[str, Flask], people: dict[str, Any])
 
 def test_pages_hold_no_inline_script_or_style(apps: dict[str, Flask], people: dict[str, Any]) -> None:
     client = client_of(apps, people["owner"])
-    for path in ("/", "/integrations/kinto", "/integrations/sandbox", "/installations", "/members", "/profile", "/records", "/problems", "/audit"):
+    for path in (
+        "/",
+        "/integrations/kinto",
+        "/integrations/sandbox",
+        "/installations",
+        "/members",
+        "/profile",
+        "/records",
+        "/problems",
+        "/audit",
+    ):
         page = client.get(path).get_data(as_text=True)
         assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=|javascript:", page), path
 

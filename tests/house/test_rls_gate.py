@@ -41,7 +41,9 @@ def test_listed_tables_exist(owner: Owner) -> None:
 
 
 def test_policies_are_the_standard_ones_or_listed(owner: Owner) -> None:
-    rows = owner.execute("SELECT tablename, policyname, roles::text[], cmd, qual, with_check FROM pg_policies").fetchall()
+    rows = owner.execute(
+        "SELECT tablename, policyname, roles::text[], cmd, qual, with_check FROM pg_policies"
+    ).fetchall()
     bound = set()
     for table, name, roles, command, using, check in rows:
         if name == "bound":
@@ -123,7 +125,9 @@ def test_without_a_tenant_nothing_is_seen_and_nothing_written(
         for table in sorted(set(tables(owner)) - tenancy.PLATFORM_TABLES - tenancy.USER_TABLES):
             assert connection.execute(f'SELECT count(*) FROM "{table}"').fetchone() == (0,), table
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            connection.execute("INSERT INTO records (tenant_id, id, object_type, data, hash) VALUES (gen_random_uuid(), gen_random_uuid(), 'x', '{}', '')")
+            connection.execute(
+                "INSERT INTO records (tenant_id, id, object_type, data, hash) VALUES (gen_random_uuid(), gen_random_uuid(), 'x', '{}', '')"
+            )
 
 
 def test_a_pooled_connection_keeps_no_tenant(worker_app: Flask, apps: dict[str, Flask]) -> None:
@@ -144,7 +148,10 @@ def test_a_pooled_connection_keeps_no_tenant(worker_app: Flask, apps: dict[str, 
 
 
 def test_the_web_cannot_read_ciphertext(environment: dict[str, str], apps: dict[str, Flask]) -> None:
-    with psycopg.connect(environment["PATCHBAY_WEB_URL"]) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+    with (
+        psycopg.connect(environment["PATCHBAY_WEB_URL"]) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
         connection.execute("SELECT sealed FROM credentials")
 
 
@@ -153,12 +160,17 @@ def test_a_foreign_key_is_no_oracle(worker_app: Flask, apps: dict[str, Flask]) -
     ours, theirs = make_tenant(apps, "Ours"), make_tenant(apps, "Theirs")
     other = uuid.uuid4()
     with bind_tenant(theirs), transaction():
-        db.session.execute(text("INSERT INTO connections (tenant_id, id, connector) VALUES (:t, :i, 'kinto')"), {"t": theirs, "i": other})
+        db.session.execute(
+            text("INSERT INTO connections (tenant_id, id, connector) VALUES (:t, :i, 'kinto')"),
+            {"t": theirs, "i": other},
+        )
     errors = []
     for target in (other, uuid.uuid4()):
         with pytest.raises(Exception, match="violates foreign key") as caught, bind_tenant(ours), transaction():
             db.session.execute(
-                text("INSERT INTO credentials (tenant_id, id, connection_id, field, sealed) VALUES (:t, :i, :c, 'f', '')"),
+                text(
+                    "INSERT INTO credentials (tenant_id, id, connection_id, field, sealed) VALUES (:t, :i, :c, 'f', '')"
+                ),
                 {"t": ours, "i": uuid.uuid4(), "c": target},
             )
         errors.append(type(caught.value))

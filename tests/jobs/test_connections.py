@@ -135,7 +135,7 @@ def test_a_code_becomes_a_tested_connection_with_fields_and_samples(site: Site) 
 
 
 def test_a_code_without_its_verifier_is_refused(site: Site) -> None:
-    """PKCE: red when the vendor gets no challenge (O11)."""
+    """A verifier that does not fit the challenge gets no tokens (O11)."""
     site.authorise(verifier_lost=True)
     state, message = site.connection("state", "error_message")
     assert state == "new"
@@ -176,6 +176,21 @@ def test_a_refused_token_is_renewed_and_the_grant_lives(site: Site) -> None:
     assert site.call(refresh=True) == "Acme Tools Ltd"
     assert site.call() == "Acme Tools Ltd"
     assert site.vendor.calls() == 2
+
+
+def test_a_token_is_renewed_before_it_ends_unless_a_run_has_done_it(site: Site) -> None:
+    site.authorise()
+    site.owner.execute("UPDATE tasks SET due_at = now() WHERE kind = 'refresh_token'")
+    drain_module.drain("fast")
+    assert site.vendor.calls() == 1
+    row = site.owner.execute("SELECT state, due_at > now() FROM tasks WHERE kind = 'refresh_token'").fetchone()
+    assert row == ("ready", True)
+    site.owner.execute("UPDATE credentials SET refresh_after = now()")
+    site.owner.execute("UPDATE tasks SET due_at = now() WHERE kind = 'refresh_token'")
+    drain_module.drain("fast")
+    assert site.vendor.calls() == 2
+    row = site.owner.execute("SELECT state, due_at > now() FROM tasks WHERE kind = 'refresh_token'").fetchone()
+    assert row == ("ready", True)
 
 
 def test_a_revoked_grant_asks_a_person_and_stops_asking_the_vendor(site: Site) -> None:
