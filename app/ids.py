@@ -4,6 +4,7 @@ import os
 import threading
 import time
 import uuid
+from datetime import datetime
 
 _lock = threading.Lock()
 _last = 0
@@ -12,6 +13,11 @@ _last = 0
 def new_id() -> uuid.UUID:
     """Return a UUIDv7; ids made in one process are strictly increasing."""
     return new_ids(1)[0]
+
+
+def first_at(moment: datetime) -> uuid.UUID:
+    """Return the smallest UUIDv7 of a moment: rows with smaller ids are older."""
+    return uuid.UUID(int=int(moment.timestamp() * 1000) << 80 | 0x7 << 76 | 0x2 << 62)
 
 
 def new_ids(count: int) -> list[uuid.UUID]:

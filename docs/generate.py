@@ -14,7 +14,14 @@ HERE = Path(__file__).parent
 
 def settings_page() -> str:
     """Return the page of all settings."""
-    lines = ["# Settings", "", "From the environment. A wrong value stops the start with a sentence that names it.", "", "| variable | default | meaning |", "| --- | --- | --- |"]
+    lines = [
+        "# Settings",
+        "",
+        "From the environment. A wrong value stops the start with a sentence that names it.",
+        "",
+        "| variable | default | meaning |",
+        "| --- | --- | --- |",
+    ]
     for name, field in Settings.model_fields.items():
         default = field.default
         shown = "" if str(default) in ("**********", "", "None", "()") else default
@@ -24,13 +31,30 @@ def settings_page() -> str:
 
 def manifest_page() -> str:
     """Return the page of all manifest keys."""
-    lines = ["# The manifest", "", "`connectors/<slug>/manifest.yaml`. Unknown keys are refused with line and path.", ""]
+    lines = [
+        "# The manifest",
+        "",
+        "`connectors/<slug>/manifest.yaml`. Unknown keys are refused with line and path.",
+        "",
+    ]
     for model in vars(manifest).values():
-        if not (isinstance(model, type) and issubclass(model, BaseModel) and model.__module__ == manifest.__name__) or not model.model_fields:
+        if (
+            not (isinstance(model, type) and issubclass(model, BaseModel) and model.__module__ == manifest.__name__)
+            or not model.model_fields
+        ):
             continue
-        lines += [f"## {model.__name__}", "", model.__doc__ or "", "", "| key | type | default | meaning |", "| --- | --- | --- | --- |"]
+        lines += [
+            f"## {model.__name__}",
+            "",
+            model.__doc__ or "",
+            "",
+            "| key | type | default | meaning |",
+            "| --- | --- | --- | --- |",
+        ]
         for name, field in model.model_fields.items():
-            kind = str(field.annotation).replace("typing.", "").replace("connectors.sdk.manifest.", "").replace("|", "or")
+            kind = (
+                str(field.annotation).replace("typing.", "").replace("connectors.sdk.manifest.", "").replace("|", "or")
+            )
             kind = kind.removeprefix("<class '").removesuffix("'>")
             default = "required" if field.default is PydanticUndefined else repr(field.default)
             if len(default) > 40:

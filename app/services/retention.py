@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, delete, select, text, tuple_, update
 from app.clock import now
 from app.config import Settings
 from app.db import db, write
+from app.ids import first_at
 from app.models.connections import OAuthState
 from app.models.installations import Preview
 from app.models.mails import Mail
@@ -31,7 +32,7 @@ def _rules(settings: Settings) -> list[tuple[Any, ColumnElement[bool]]]:
 
     return [
         (Run, (Run.created_at < before(settings.keep_runs_days)) & Run.state.in_(("done", "failed", "stopped"))),
-        (Change, Change.created_at < before(settings.keep_changes_days)),
+        (Change, Change.id < first_at(before(settings.keep_changes_days))),
         (HttpExchange, HttpExchange.created_at < before(settings.keep_exchanges_days)),
         (Task, Task.finished_at < before(settings.keep_tasks_days)),
         (Mail, Mail.created_at < before(settings.keep_mail_days)),
