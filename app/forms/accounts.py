@@ -4,6 +4,7 @@ from zoneinfo import available_timezones
 
 from flask_wtf import FlaskForm
 from wtforms import EmailField, PasswordField, SelectField, StringField
+from wtforms.fields import SelectChoice  # type: ignore[attr-defined]  # the stubs are older than it
 from wtforms.validators import DataRequired, Email, Length
 
 _PASSWORD = "Use at least 10 characters."  # noqa: S105  # a hint, not a password
@@ -44,9 +45,9 @@ class InviteForm(FlaskForm):
     role = SelectField(
         "Role",
         choices=[
-            ("member", "Member: looks and starts runs"),
-            ("admin", "Admin: installs and changes"),
-            ("owner", "Owner: everything"),
+            SelectChoice("member", "Member: looks and starts runs"),
+            SelectChoice("admin", "Admin: installs and changes"),
+            SelectChoice("owner", "Owner: everything"),
         ],
     )
 
@@ -55,6 +56,12 @@ class ProfileForm(FlaskForm):
     name = StringField("Name", [DataRequired("Give your name."), Length(max=120)])
     zone = SelectField(
         "Time zone",
-        choices=[("", "As the company"), *((z, z) for z in sorted(available_timezones()) if "/" in z or z == "UTC")],
+        choices=[
+            SelectChoice("", "As the company"),
+            *(SelectChoice(z, z) for z in sorted(available_timezones()) if "/" in z or z == "UTC"),
+        ],
     )
-    theme = SelectField("Appearance", choices=[("system", "As the device"), ("light", "Light"), ("dark", "Dark")])
+    theme = SelectField(
+        "Appearance",
+        choices=[SelectChoice("system", "As the device"), SelectChoice("light", "Light"), SelectChoice("dark", "Dark")],
+    )

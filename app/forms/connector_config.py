@@ -5,6 +5,7 @@ from typing import Any
 
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, PasswordField, SelectField, StringField
+from wtforms.fields import SelectChoice  # type: ignore[attr-defined]  # the stubs are older than it
 from wtforms.validators import DataRequired, Length, Optional, ValidationError
 
 from connectors.sdk.manifest import ConfigField
@@ -41,7 +42,7 @@ def config_form(fields: list[ConfigField], present: dict[str, Any], *, keep_secr
         elif field.kind == "flag":
             members[field.name] = BooleanField(field.label, default=bool(default), description=field.help)
         elif field.kind == "choice" and field.choices:
-            choices = [(choice.value, choice.label) for choice in field.choices]
+            choices = [SelectChoice(choice.value, choice.label) for choice in field.choices]
             members[field.name] = SelectField(field.label, choices=choices, default=default, description=field.help)
         else:
             members[field.name] = StringField(field.label, checks, default=default, **look)

@@ -4,6 +4,7 @@ from zoneinfo import available_timezones
 
 from flask_wtf import FlaskForm
 from wtforms import IntegerField, RadioField, SelectField, StringField, TimeField
+from wtforms.fields import SelectChoice  # type: ignore[attr-defined]  # the stubs are older than it
 from wtforms.validators import DataRequired, Length, NumberRange, Optional
 
 
@@ -12,15 +13,17 @@ class ConfigureForm(FlaskForm):
     kind = RadioField(
         "How often",
         choices=[
-            ("interval", "Every so many minutes"),
-            ("hourly", "Every hour"),
-            ("daily", "Once a day"),
-            ("manual", "Only by hand"),
+            SelectChoice("interval", "Every so many minutes"),
+            SelectChoice("hourly", "Every hour"),
+            SelectChoice("daily", "Once a day"),
+            SelectChoice("manual", "Only by hand"),
         ],
     )
     minutes = IntegerField("Minutes", [Optional(), NumberRange(1, 10_080, "Give 1 to 10,080 minutes.")], default=15)
     at = TimeField("Time of day", [Optional()])
-    zone = SelectField("Time zone", choices=[(z, z) for z in sorted(available_timezones()) if "/" in z or z == "UTC"])
+    zone = SelectField(
+        "Time zone", choices=[SelectChoice(z, z) for z in sorted(available_timezones()) if "/" in z or z == "UTC"]
+    )
 
 
 class ObjectTypeForm(FlaskForm):

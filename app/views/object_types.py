@@ -4,6 +4,7 @@ import re
 
 from flask import Blueprint, flash, request
 from werkzeug.wrappers import Response
+from wtforms.fields import SelectChoice  # type: ignore[attr-defined]  # the stubs are older than it
 
 from app.access import requires_staff, viewer
 from app.errors import AppError, InvalidError
@@ -28,7 +29,7 @@ def _page(status: int = 200, message: str = "", chosen: str = "") -> Response:
     types = object_types.list_object_types()
     chosen = chosen or request.args.get("type", "") or (types[0].name if types else "")
     form = ObjectFieldForm(formdata=None)
-    form.type.choices = [(kind, kind) for kind in FIELD_TYPES]
+    form.type.choices = [SelectChoice(kind, kind) for kind in FIELD_TYPES]
     return render(
         "object_types/index.html", status=status, message=message, types=types, chosen=chosen,
         fields=object_types.list_fields(chosen), form=form, type_form=ObjectTypeForm(formdata=None),
@@ -61,7 +62,7 @@ def create() -> Response:
 @requires_staff("operator")
 def create_field(name: str) -> Response:
     form = ObjectFieldForm()
-    form.type.choices = [(kind, kind) for kind in FIELD_TYPES]
+    form.type.choices = [SelectChoice(kind, kind) for kind in FIELD_TYPES]
     if not form.validate_on_submit():
         return _page(422, "Give name, label and type.", name)
     try:

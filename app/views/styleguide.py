@@ -5,6 +5,7 @@ from datetime import timedelta
 from flask import Blueprint
 from werkzeug.wrappers import Response
 from wtforms import Form, PasswordField, SelectField, StringField
+from wtforms.fields import SelectChoice  # type: ignore[attr-defined]  # the stubs are older than it
 
 from app.access import public
 from app.clock import now
@@ -16,7 +17,7 @@ blueprint = Blueprint("styleguide", __name__, url_prefix="/styleguide")
 class _SampleForm(Form):
     name = StringField("Name")
     key = PasswordField("Restricted key")
-    schedule = SelectField("How often", choices=[("15", "every 15 minutes"), ("60", "hourly")])
+    schedule = SelectField("How often", choices=[SelectChoice("15", "every 15 minutes"), SelectChoice("60", "hourly")])
 
 
 @blueprint.route("", methods=["GET", "POST"])  # the sample dialog sends its form here
