@@ -172,6 +172,7 @@ def _ask_dry_run(tenant_id: uuid.UUID, installation_id: uuid.UUID, streams: list
 @requires("admin")
 def dry_run(installation_id: uuid.UUID) -> Response:
     tenant_id = viewer().tenant_id
+    installations.get_installation(tenant_id, installation_id)  # NotFoundError for one that is not theirs
     streams = [s.stream for s in installations.list_streams(tenant_id, installation_id) if s.enabled]
     _ask_dry_run(tenant_id, installation_id, streams)
     return go(_address(installation_id, "activate"))
