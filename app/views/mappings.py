@@ -85,6 +85,7 @@ def _page(
 @requires("member")
 def show(installation_id: uuid.UUID, stream: str) -> Response:
     who = viewer()
+    mappings.get_stream(who.tenant_id, installation_id, stream)  # NotFoundError for one that is not theirs
     if previews.find_latest(who.tenant_id, installation_id, "sample", stream) is None and who.may("admin"):
         _ask(installation_id, stream)
     return _page(installation_id, stream)
