@@ -37,11 +37,11 @@ db = SQLAlchemy(
 
 @event.listens_for(TenantSession, "after_begin")
 def _bind(_session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
-    # An AUTOCOMMIT connection would drop the local setting after one statement, and with it the isolation.
-    if connection.get_isolation_level() == "AUTOCOMMIT":
-        raise RuntimeError("A tenant session cannot run in AUTOCOMMIT: the tenant would be unbound at once.")
     raw = connection.connection.driver_connection
     assert isinstance(raw, psycopg.Connection)
+    # With autocommit the local setting would be gone after one statement, and with it the isolation.
+    if raw.autocommit:
+        raise RuntimeError("A tenant session cannot run in autocommit: the tenant would be unbound at once.")
     # One round trip for BEGIN and the binding together.
     with raw.pipeline():
         raw.execute(tenancy.BIND_SQL, tenancy.bind_values())

@@ -8,7 +8,7 @@ from sqlalchemy import CheckConstraint, Index, Integer, LargeBinary, PrimaryKeyC
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import Uuid
 
-from app.models.base import Json, TenantModel, Timestamp, db, moment, tenant_fk
+from app.models.base import Json, TenantModel, Timestamp, db, moment
 
 
 class Record(TenantModel):
@@ -48,7 +48,7 @@ class RecordKey(db.Model):  # type: ignore[name-defined,misc]  # as in base.py
 
 
 class Link(TenantModel):
-    """A record joined to an external id, with the values both sides last agreed on."""
+    """A record joined to an external id, with the values both sides last agreed on. No foreign keys: see RecordKey."""
 
     __tablename__ = "links"
 
@@ -68,7 +68,6 @@ class Link(TenantModel):
     @classmethod
     def constraints(cls) -> tuple[Any, ...]:
         return (
-            tenant_fk("record_id", "records"),
             UniqueConstraint("tenant_id", "installation_id", "stream", "external_id"),
             Index(None, "tenant_id", "record_id"),
         )

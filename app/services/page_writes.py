@@ -51,18 +51,19 @@ def open_page(task: LeasedTask, run_id: uuid.UUID | None) -> tuple[Raw, bool]:
     """
     raw = connection()
     lease = current_app.extensions["settings"].lease_seconds
-    # psycopg prepares at the fifth use; on a table that was empty then, PostgreSQL would keep a plan that scans the
-    # whole table for each page, and a first load becomes quadratic. Hence no sequential scans in this transaction.
+    # psycopg prepares at the fifth use; on tables that were empty then, PostgreSQL would keep a plan that reads all of
+    # a tenant's rows for each page, and a first load becomes quadratic. Hence a plan of its own for each page.
     row = raw.execute(
         "WITH held AS (UPDATE tasks SET lease_until = clock_timestamp() + make_interval(secs => %b), attempts = 0 "
         "WHERE tenant_id = %b AND id = %b AND lease_token = %b AND state = 'leased' RETURNING 1) "
-        "SELECT (SELECT count(*) FROM held), set_config('enable_seqscan', 'off', true), "
+        "SELECT (SELECT count(*) FROM held), set_config('plan_cache_mode', 'force_custom_plan', true), "
+        "set_config('enable_seqscan', 'off', true), "
         "(SELECT stop_requested FROM runs WHERE tenant_id = %b AND id = %b)",
         (lease, task.tenant_id, task.id, task.token, task.tenant_id, run_id),
     ).fetchone()
     if row is None or row[0] != 1:
         raise LeaseLostError
-    return raw, bool(row[2])
+    return raw, bool(row[3])
 
 
 def _json(value: Any) -> str:
