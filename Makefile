@@ -25,7 +25,7 @@ check: $(STAMP) ## lint, types, import contracts, templates, security, house tes
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports --no-cache
 	@$(PY) -m djlint templates --lint --quiet
-	@$(PY) -m bandit -q -c pyproject.toml -r app connectors jobs
+	@$(PY) -m bandit -q -c pyproject.toml -x connectors/sandbox/vendor -r app connectors jobs
 	@$(PY) -m pytest -q tests/house
 
 fix: $(STAMP) ## format and repair what can be repaired by a program
