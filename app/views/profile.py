@@ -11,6 +11,7 @@ from app.extensions import settings
 from app.forms.accounts import ChangePasswordForm, ProfileForm
 from app.htmx import go, render
 from app.services import accounts, sessions
+from app.tenancy import PLATFORM_TENANT, bind_tenant
 from app.transaction import transaction
 
 blueprint = Blueprint("profile", __name__, url_prefix="/profile")
@@ -79,7 +80,9 @@ def end_session(session_id: uuid.UUID) -> Response:
 def verify() -> Response:
     who = viewer()
     if who.user.email_verified_at is None:
-        with transaction():
-            accounts.send_verification(who.tenant_id, who.user)
+        # Staff may belong to no tenant: their mail is the platform's.
+        tenant_id = who.tenant.id if who.tenant else PLATFORM_TENANT
+        with bind_tenant(tenant_id, who.user.id), transaction():
+            accounts.send_verification(tenant_id, who.user)
     flash(f"A link is on its way to {who.user.email}.")
     return go("/profile")
