@@ -42,7 +42,9 @@ $(STAMP): requirements.lock
 	@test -n "$(PYTHON)" || { echo "Patchbay needs Python 3.11 or newer, and none was found: install it, or name it with make PYTHON=/path/to/python3."; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "Python has no working venv module: on Debian and Ubuntu, install the package python3-venv."; exit 1; }
 	@$(PY) -m pip install -q --disable-pip-version-check uv==0.13.9
-	@$(VENV)/bin/uv pip install -q --compile-bytecode --python $(PY) --require-hashes -r requirements.lock
+	@# uv is fast; pip knows certificates and mirrors that only its own settings name.
+	@$(VENV)/bin/uv pip install -q --system-certs --compile-bytecode --python $(PY) --require-hashes -r requirements.lock 2>/dev/null \
+		|| $(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
 	@rm -f $(VENV)/.stamp-* && touch $@
 
 .PHONY: help run test soak bench check fix lock clean
