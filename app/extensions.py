@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Flask, current_app
 from flask_limiter import Limiter
@@ -47,6 +48,8 @@ def flask_config(settings: Settings, process: Process) -> dict[str, Any]:
             "pool_size": 8,
             "connect_args": {"application_name": f"patchbay-{process}", "connect_timeout": 5},
         },
+        # Any other Host header is refused; the machine's own names are for health checks.
+        "TRUSTED_HOSTS": [urlsplit(settings.base_url).hostname, "localhost", "127.0.0.1"],
         "MAX_CONTENT_LENGTH": 1024 * 1024,
         "MAX_FORM_MEMORY_SIZE": 256 * 1024,
         "MAX_FORM_PARTS": 1000,

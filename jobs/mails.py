@@ -54,8 +54,13 @@ def _smtp(url: str, message: EmailMessage) -> None:
     else:
         server = smtplib.SMTP(host, parts.port or 587, timeout=_SECONDS)
     with server:
-        if parts.scheme != "smtps" and server.has_extn("starttls"):
-            server.starttls(context=context)
+        if parts.scheme != "smtps":
+            server.ehlo()
+            if server.has_extn("starttls"):
+                server.starttls(context=context)
+            elif parts.username:
+                # A password is never sent in clear, whatever stands between us and the server.
+                raise smtplib.SMTPNotSupportedError(f"{host} offers no STARTTLS, so the password is not sent.")
         if parts.username:
             server.login(unquote(parts.username), unquote(parts.password or ""))
         server.send_message(message)

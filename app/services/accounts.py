@@ -170,15 +170,16 @@ def list_members(tenant_id: uuid.UUID) -> list[tuple[Membership, User]]:
 
 
 def _get_member(tenant_id: uuid.UUID, membership_id: uuid.UUID) -> Membership:
-    found = db.session.scalar(scoped(Membership, tenant_id).where(Membership.id == membership_id).with_for_update())
+    found = db.session.scalar(scoped(Membership, tenant_id).where(Membership.id == membership_id))
     if found is None:
         raise NotFoundError("There is no such member.")
     return found
 
 
 def _keep_an_owner(tenant_id: uuid.UUID, member: Membership) -> None:
-    query = scoped(Membership, tenant_id).where(Membership.role == "owner", Membership.id != member.id)
-    if member.role == "owner" and db.session.scalar(query.limit(1)) is None:
+    # All owners are locked, in one order: two who step down at the same moment must not both succeed.
+    query = scoped(Membership, tenant_id).where(Membership.role == "owner").order_by(Membership.id).with_for_update()
+    if member.role == "owner" and not [other for other in db.session.scalars(query) if other.id != member.id]:
         raise ConflictError("A tenant needs an owner. Make somebody else owner first.", code="last_owner")
 
 

@@ -61,7 +61,6 @@ def accept(tenant_id: uuid.UUID, invitation_id: uuid.UUID, user: User) -> None:
     if found.email != user.email.lower():
         raise InvalidError(f"This invitation is for {found.email}. Sign in with that address.", code="other_address")
     found.accepted_at = now()
-    user.email_verified_at = user.email_verified_at or now()
     accounts.add_member(tenant_id, user.id, found.role)
 
 

@@ -228,6 +228,6 @@ def _accept(tenant_id: uuid.UUID, invitation_id: uuid.UUID, email: str, form: Jo
         if who:
             user = accounts.get_user(who.user.id)
         else:
-            user = accounts.make_user(email, form.name.data, form.password.data, verified=True)
+            user = accounts.make_user(email, form.name.data, form.password.data)
         invitations.accept(tenant_id, invitation_id, user)
         return user.id

@@ -6,7 +6,7 @@ from urllib.parse import quote
 from flask import Flask, Response, g, jsonify, make_response, redirect, render_template, request
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import OperationalError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, SecurityError
 from werkzeug.wrappers import Response as BaseResponse
 
 from app import log
@@ -67,6 +67,9 @@ def _stale_form(error: CSRFError) -> Response:
 
 def _http_error(error: HTTPException) -> Response:
     db.session.rollback()
+    if isinstance(error, SecurityError):
+        # A foreign Host header: no address can be made for a page's files, so there is no page.
+        return Response("This name is not served here.\n", 400, content_type="text/plain")
     return _page(error.code or 500, "", "", "http")
 
 
