@@ -1,7 +1,7 @@
 """`make bench`: first load and unchanged re-sync of 50,000 records through the real worker code, beside yardsticks.
 
-Prints records/s and ratios: medians of interleaved pairs with their spread. The yardsticks (a bare script and dlt)
-lie outside the project, in ../shared/bench or where PATCHBAY_BENCH names; without them our own figures are printed.
+Prints records/s and ratios: medians of interleaved pairs with their spread. The yardstick, a bare script, lies outside
+the project, in ../shared/bench or where PATCHBAY_BENCH names. dlt is not among them: it needs PostgreSQL by TCP.
 """
 
 import os
@@ -15,7 +15,6 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from flask import Flask
 
 from app import create_app
@@ -179,7 +178,7 @@ def tools() -> str | None:
     python = folder / "bin" / "python"
     if not (folder / ".ready").exists():
         uv = str(Path(sys.executable).parent / "uv")
-        packages = ["httpx", "orjson", "psycopg[binary]", "dlt[postgres]"]
+        packages = ["httpx", "orjson", "psycopg[binary]"]
         made = (
             subprocess.run(
                 [uv, "venv", "-q", "--clear", "--python", sys.executable, str(folder)], check=False
@@ -216,11 +215,9 @@ def main() -> None:
     stack.start()
     assert stack.postgres is not None
     stack.postgres.ensure_database("bare")
-    with psycopg.connect(stack.postgres.url("bare"), autocommit=True) as connection:
-        connection.execute("ALTER ROLE postgres PASSWORD 'bench'")
     url = f"http://127.0.0.1:{port}"
     wait_for(lambda: not _refused(port), 60, about="the static vendor")
-    results: dict[str, list[tuple[float, float]]] = {"patchbay": [], "bare": [], "dlt": []}
+    results: dict[str, list[tuple[float, float]]] = {"patchbay": [], "bare": []}
     try:
         side = Patchbay(stack, url)
         for number in range(PAIRS):
@@ -228,15 +225,6 @@ def main() -> None:
             results["patchbay"].append((side.run(*ids), side.run(*ids)))
             if python:
                 results["bare"].append(yardstick("bare.py", python, url, stack.postgres.url("bare")))
-                if os.environ.get("BENCH_DLT", "1") == "1":
-                    results["dlt"].append(
-                        yardstick(
-                            "dlt_merge.py",
-                            python,
-                            url,
-                            stack.postgres.url("bare").replace("postgres@", "postgres:bench@"),
-                        )
-                    )
             print(
                 f"pair {number + 1}: "
                 + ", ".join(f"{k} {v[-1][0]:,.0f} / {v[-1][1]:,.0f}" for k, v in results.items() if v),
@@ -261,9 +249,7 @@ def _table(results: dict[str, Any]) -> None:
     print(f"\n{RECORDS:,} records, 100 a page, medians of {PAIRS} interleaved pairs (spread)")
     for index, what in enumerate(("first load", "unchanged again")):
         ours = [pair[index] for pair in results["patchbay"]]
-        for name in ("bare", "dlt"):
-            theirs = [pair[index] for pair in results[name]]
-            show(f"{what} / {name}", ours, theirs or None)
+        show(f"{what} / bare", ours, [pair[index] for pair in results["bare"]] or None)
 
 
 if __name__ == "__main__":
