@@ -34,6 +34,18 @@ def create_roles() -> list[str]:
     return statements
 
 
+def limit_transactions(action: str = "SET transaction_timeout = '30s'") -> list[str]:
+    """End a transaction that a stopped process left in the middle of a pipeline (PostgreSQL 17 and newer).
+
+    Such a session counts as active, so idle_in_transaction_session_timeout would never end it, and its locks would
+    keep every other worker from the task.
+    """
+    alterations = " ".join(f"ALTER ROLE {role} {action};" for role in LOGIN_ROLES)
+    return [
+        f"DO $$ BEGIN IF current_setting('server_version_num')::int >= 170000 THEN {alterations} END IF; END $$"
+    ]
+
+
 def protect(table: str, *, column: str = "tenant_id", bound: str = TENANT) -> list[str]:
     """Guard a table: its rows are seen and written only when `column` equals what the session is bound to."""
     return [

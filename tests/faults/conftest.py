@@ -85,6 +85,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     """The deployment; workers are started by the test."""
     stack = Stack(tmp_path / "data", {})
     stack.start()
+    assert stack.postgres is not None
     environment = {
         **stack.environment(private_key=True), "PATCHBAY_PROFILE": "test", "PATCHBAY_EGRESS_ALLOW": "127.0.0.0/8",
         "PATCHBAY_LEASE_SECONDS": "1.5", "PATCHBAY_TICK_SECONDS": "0.2", "PATCHBAY_SLICE_SECONDS": "5",
@@ -94,6 +95,10 @@ def site(tmp_path: Path) -> Iterator[Site]:
         [sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade"], check=True, cwd=ROOT,
         env={**os.environ, **environment, "PATCHBAY_PROCESS": "owner"},
     )  # fmt: skip
+    # A stopped worker's transaction is ended by PostgreSQL; sooner here than the role's own half minute.
+    with psycopg.connect(stack.postgres.url(), autocommit=True) as connection:
+        for name in ("transaction_timeout", "idle_in_transaction_session_timeout"):
+            connection.execute(f"ALTER ROLE patchbay_worker SET {name} = '4s'")
     apps = {kind: create_app(kind, load_settings(environment)) for kind in ("web", "owner")}  # type: ignore[arg-type]
     kinto = Kinto(tmp_path, page=PAGE).start()
     records = 1200

@@ -53,7 +53,7 @@ def test_a_worker_stopped_past_its_lease_commits_nothing_stale(site: Site) -> No
         mine = [horse for horse in horses if holder and str(holder[0]).endswith(f":{horse}")]
         if not mine:
             continue
-        # Stopped inside its transaction it holds the row until PostgreSQL ends the idle session, after 15 s.
+        # Stopped inside its transaction it holds the row until PostgreSQL ends that, after 4 s here.
         os.kill(mine[0], signal.SIGSTOP)
         token = site.ask("SELECT max(lease_token) FROM tasks WHERE kind = 'sync'")[0]
         wait_for(

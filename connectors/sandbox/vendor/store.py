@@ -88,7 +88,9 @@ class Store:
     def __init__(self, file: Path | None, seed: int = 7) -> None:
         if file:
             file.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(str(file) if file else ":memory:", check_same_thread=False, isolation_level=None)
+        self._db = sqlite3.connect(
+            str(file) if file else ":memory:", check_same_thread=False, isolation_level=None, timeout=30
+        )
         self._lock = threading.RLock()
         self._db.executescript(
             "CREATE TABLE IF NOT EXISTS records (object TEXT, id TEXT, data TEXT, created TEXT, updated TEXT, "
@@ -96,12 +98,14 @@ class Store:
             "CREATE INDEX IF NOT EXISTS by_update ON records (object, updated, id);"
             "CREATE TABLE IF NOT EXISTS pairs (kind TEXT, key TEXT, value TEXT, PRIMARY KEY (kind, key));"
         )
+        # Two processes may open a new file at once: whoever gets the lock seeds it, the other finds it full.
+        self._db.execute("BEGIN IMMEDIATE")
         if not self._db.execute("SELECT 1 FROM records LIMIT 1").fetchone():
             self._seed(random.Random(seed))
+        self._db.execute("COMMIT")
 
     def _seed(self, rng: random.Random) -> None:
         makers = {"contacts": (_contact, 1000), "companies": (_company, 200), "deals": (_deal, 300)}
-        self._db.execute("BEGIN")
         for kind, (make, count) in makers.items():
             for number in range(count):
                 at = stamp(_BASE + timedelta(minutes=number))
@@ -113,7 +117,6 @@ class Store:
                     ]
                 row = (kind, f"{kind[:-1]}-{number}", json.dumps(data), at, at)
                 self._db.execute("INSERT INTO records (object, id, data, created, updated) VALUES (?, ?, ?, ?, ?)", row)
-        self._db.execute("COMMIT")
 
     def execute(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
         """Run one statement and return its rows."""
