@@ -1,6 +1,7 @@
 """`make run`: everything on one machine, until Ctrl-C."""
 
 import fcntl
+import importlib
 import os
 import signal
 import socket
@@ -14,10 +15,10 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from app.devstack.process import StackError, spawn, stop
+from app.devstack.process import Child, StackError, fork, spawn, stop
 from app.devstack.stack import Stack
 
-VENDOR_PORT = 8100
+VENDOR_PORT = int(os.environ.get("SANDBOX_PORT", "8100"))
 _COLOURS = {"web": 36, "dispatcher": 35, "fast": 32, "send": 32, "sync-1": 33, "sync-2": 33, "sandbox": 34}
 
 
@@ -26,7 +27,7 @@ class Supervisor:
 
     def __init__(self, stack: Stack, port: int) -> None:
         self._stack, self._port = stack, port
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._children: dict[str, Child] = {}
         self._deaths: dict[str, int] = {}
         self.ending = threading.Event()
 
@@ -72,15 +73,26 @@ class Supervisor:
         self._command(["demo", "seed"], env)
 
     def _command(self, words: list[str], env: dict[str, str]) -> None:
-        done = subprocess.run([sys.executable, "-m", "flask", "--app", "wsgi", *words], env=env, check=False)
-        if done.returncode:
+        child = fork([sys.executable, "-m", "flask", "--app", "wsgi", *words], env=env)
+        for line in child.stdout:
+            say(line.decode("utf-8", "replace").rstrip("\n"))
+        if child.wait():
             raise StackError(f"`flask {' '.join(words)}` failed; its message stands above.")
 
-    def start(self, name: str) -> None:
-        """Start one process."""
+    def start_all(self) -> None:
+        """Start every process as a fork of this one: eight interpreters that import the same would take 5 s."""
+        commands = self.commands()
+        self._children = {name: fork(command, env=self.environment(name)) for name, command in commands.items()}
+        for name, child in self._children.items():
+            self._show(name, child)
+
+    def start_again(self, name: str) -> None:
+        """Start one process anew, from nothing: this process has threads by now."""
         child = spawn(self.commands()[name], env=self.environment(name), output=subprocess.PIPE)
         self._children[name] = child
-        assert child.stdout is not None
+        self._show(name, child)
+
+    def _show(self, name: str, child: Child) -> None:
         threading.Thread(target=_prefix, args=(name, child.stdout), daemon=True).start()
 
     def watch(self) -> None:
@@ -91,7 +103,7 @@ class Supervisor:
                     deaths = self._deaths[name] = self._deaths.get(name, 0) + 1
                     say(f"{name} ended with {child.returncode}; it is started again.")
                     if not self.ending.wait(min(2.0**deaths, 30)):
-                        self.start(name)
+                        self.start_again(name)
 
     def stop(self) -> None:
         """Stop all processes together: ten seconds to hand their work back, then they are killed."""
@@ -128,13 +140,23 @@ def _prefix(name: str, lines: IO[bytes]) -> None:
         sys.stdout.flush()
 
 
+def _import_all() -> None:
+    # By name: the application itself knows no jobs, and none of this is needed when one process is started alone.
+    application = importlib.import_module("app")
+    for module in ("flask.cli", "gunicorn.app.wsgiapp", "jobs.drain", *application.VIEWS):
+        importlib.import_module(module)
+
+
 def _check_port(port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
-            raise StackError(f"Port {port} is taken: stop what uses it, or choose another with PORT=8001.") from None
+            name = "SANDBOX_PORT" if port == VENDOR_PORT else "PORT"
+            raise StackError(
+                f"Port {port} is taken: stop what uses it, or choose another with {name}={port + 1}."
+            ) from None
 
 
 def _lock(data: Path) -> IO[str]:
@@ -168,9 +190,9 @@ def run() -> None:
         _check_port(VENDOR_PORT)
     try:
         stack.start()
+        _import_all()
         supervisor.prepare()
-        for name in supervisor.commands():
-            supervisor.start(name)
+        supervisor.start_all()
         supervisor.wait_ready()
         if not supervisor.ending.is_set():
             say(_welcome(port, time.monotonic() - began))
