@@ -41,9 +41,7 @@ def limit_transactions(action: str = "SET transaction_timeout = '30s'") -> list[
     keep every other worker from the task.
     """
     alterations = " ".join(f"ALTER ROLE {role} {action};" for role in LOGIN_ROLES)
-    return [
-        f"DO $$ BEGIN IF current_setting('server_version_num')::int >= 170000 THEN {alterations} END IF; END $$"
-    ]
+    return [f"DO $$ BEGIN IF current_setting('server_version_num')::int >= 170000 THEN {alterations} END IF; END $$"]
 
 
 def protect(table: str, *, column: str = "tenant_id", bound: str = TENANT) -> list[str]:

@@ -50,13 +50,16 @@ def _retry(
     with outside():
         record: External | None = connector.fetch(session, stream, external_id)
     with transaction():
-        sql, _ = page_writes.open_page(task, None)
         if record is None:
+            tasks.fence(task)
             failed_records.resolve_gone(task.tenant_id, failed_id)
             return
         assert task.ref is not None
         installation = runs.get_installation(task.tenant_id, task.ref)
         context = passes.open_context(task.tenant_id, installation, stream, connector.manifest)
-        page = Page(records=(record,), deleted=(), checkpoint=Checkpoint.start("incremental", None), last=True)
-        pages.apply_page(sql, context, page)
+    page = Page(records=(record,), deleted=(), checkpoint=Checkpoint.start("incremental", None), last=True)
+    prepared = pages.prepare(context.mapping, page, map_all=True)
+    with transaction():
+        sql, _, news = page_writes.open_page(task, None, context, prepared.hashes)
+        pages.apply_page(sql, context, prepared, news)
         failed_records.settle_retry(task.tenant_id, failed_id)

@@ -10,11 +10,11 @@ from datetime import timedelta
 from app import log
 from app.clock import now
 from app.services import page_writes, pages, passes, runs, tasks
-from app.services.pages import DeletesNeedConfirmationError, PageContext
+from app.services.pages import DeletesNeedConfirmationError, PageContext, Prepared
 from app.services.tasks import Again, Done, LeasedTask, Outcome
 from app.sync.retry import decide
 from app.transaction import outside, transaction
-from connectors.sdk import AuthError, Checkpoint, Connector, ConnectorError, Exchange, Page, Session
+from connectors.sdk import AuthError, Checkpoint, Connector, ConnectorError, Exchange, Session
 from jobs.drain import Slice
 from jobs.vendor import vendor_session
 
@@ -32,6 +32,8 @@ class _Work:
     run_id: uuid.UUID
     exchanges: deque[Exchange] = field(default_factory=lambda: deque(maxlen=_KEPT_EXCHANGES))
     refreshed: bool = False
+    # Whether most records of the last page had changed: then the next page is mapped while it is fetched.
+    changing: bool = True
 
 
 class _SliceOverError(Exception):
@@ -117,10 +119,10 @@ def _read_stream(work: _Work, connector: Connector, session: Session, name: str)
         checkpoint = passes.open_checkpoint(tenant_id, work.installation_id, stream)
         read, deleted = passes.is_read(stream), stream.deleted
     if not read:
-        for page in _pages(work, connector, session, name, checkpoint):
-            deleted += _apply(work, context, page, deleted)
-            checkpoint = page.checkpoint
-            if work.slice.over() and not page.last:
+        for prepared in _pages(work, connector, session, context, checkpoint):
+            deleted += _apply(work, context, prepared, deleted)
+            checkpoint = prepared.page.checkpoint
+            if work.slice.over() and not prepared.page.last:
                 raise _SliceOverError
     with transaction():
         tasks.fence(work.task)
@@ -128,21 +130,30 @@ def _read_stream(work: _Work, connector: Connector, session: Session, name: str)
         passes.finish_pass(context, stream, connector.next_since(name, checkpoint))
 
 
-def _apply(work: _Work, context: PageContext, page: Page, deleted: int) -> int:
+def _apply(work: _Work, context: PageContext, prepared: Prepared, deleted: int) -> int:
     with transaction():
-        sql, stop = page_writes.open_page(work.task, work.run_id)
+        sql, stop, news = page_writes.open_page(work.task, work.run_id, context, prepared.hashes)
         if stop:
             raise _StoppedError
-        return pages.apply_page(sql, context, page, deleted_before=deleted).deleted
+        counts = pages.apply_page(sql, context, prepared, news, deleted_before=deleted)
+    work.changing = counts.unchanged * 2 <= counts.read
+    return counts.deleted
 
 
-def _pages(work: _Work, connector: Connector, session: Session, name: str, checkpoint: Checkpoint) -> Iterator[Page]:
+def _pages(
+    work: _Work, connector: Connector, session: Session, context: PageContext, checkpoint: Checkpoint
+) -> Iterator[Prepared]:
     """Yield pages while the next is already being fetched; the fetching thread holds no database session."""
+
+    def fetch(at: Checkpoint) -> Prepared:
+        page = connector.read(session, context.stream, at)
+        return pages.prepare(context.mapping, page, map_all=work.changing)
+
     with outside(), ThreadPoolExecutor(1, thread_name_prefix="prefetch") as pool:
-        ahead: Future[Page] | None = pool.submit(connector.read, session, name, checkpoint)
+        ahead: Future[Prepared] | None = pool.submit(fetch, checkpoint)
         while ahead is not None:
             try:
-                page = ahead.result()
+                prepared = ahead.result()
             except AuthError:
                 # The token may have been taken back early; one fresh one is tried before a person is asked.
                 if work.refreshed or connector.manifest.auth.kind != "oauth2":
@@ -151,8 +162,8 @@ def _pages(work: _Work, connector: Connector, session: Session, name: str, check
                 _, session = vendor_session(
                     work.task.tenant_id, work.installation_id, on_exchange=work.exchanges.append, refresh=True
                 )
-                ahead = pool.submit(connector.read, session, name, checkpoint)
+                ahead = pool.submit(fetch, checkpoint)
                 continue
-            checkpoint = page.checkpoint
-            ahead = None if page.last else pool.submit(connector.read, session, name, checkpoint)
-            yield page
+            checkpoint = prepared.page.checkpoint
+            ahead = None if prepared.page.last else pool.submit(fetch, checkpoint)
+            yield prepared

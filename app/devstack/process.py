@@ -26,7 +26,8 @@ class Child(Protocol):
 
     pid: int
     returncode: int | None
-    stdout: IO[bytes] | None
+    @property
+    def stdout(self) -> IO[bytes] | None: ...
 
     def poll(self) -> int | None: ...
     def wait(self, timeout: float | None = None) -> int: ...

@@ -10,10 +10,11 @@ import orjson
 import psycopg
 from flask import current_app
 
+from app.arrays import ByteaArray, TextArray, UuidArray, blobs, texts, uuids
 from app.clock import now
 from app.crypto import KeyRing, Seal
-from app.db import db
-from app.ids import new_ids
+from app.db import begin_with, db
+from app.ids import raw_ids
 from app.services.tasks import LeasedTask, LeaseLostError
 from app.sync.keys import keys_of
 from app.sync.plan import Held, Linked, Plan, Write, digest
@@ -44,57 +45,74 @@ def connection() -> Raw:
     return raw
 
 
-def open_page(task: LeasedTask, run_id: uuid.UUID | None) -> tuple[Raw, bool]:
-    """Pass the fence, set the transaction up for a page; return the connection and whether the run is to stop.
+def open_page(
+    task: LeasedTask, run_id: uuid.UUID | None, context: "PageContext", hashes: dict[str, bytes]
+) -> tuple[Raw, bool, dict[str, Linked | None]]:
+    """Pass the fence and set the transaction up for a page of records with these hashes, by external id.
 
-    LeaseLostError when another worker has the task. One statement, because each round trip costs every page.
+    Returns the connection, whether the run is to stop, and for each record that is not as its link says that link,
+    None where there is none. LeaseLostError when another worker has the task. All of it goes with BEGIN in one round
+    trip, because each one costs every page.
     """
-    raw = connection()
     lease = current_app.extensions["settings"].lease_seconds
     # psycopg prepares at the fifth use; on tables that were empty then, PostgreSQL would keep a plan that reads all of
     # a tenant's rows for each page, and a first load becomes quadratic. Hence a plan of its own for each page.
-    row = raw.execute(
+    fence = (
         "WITH held AS (UPDATE tasks SET lease_until = clock_timestamp() + make_interval(secs => %b), attempts = 0 "
         "WHERE tenant_id = %b AND id = %b AND lease_token = %b AND state = 'leased' RETURNING 1) "
         "SELECT (SELECT count(*) FROM held), set_config('plan_cache_mode', 'force_custom_plan', true), "
         "set_config('enable_seqscan', 'off', true), "
-        "(SELECT stop_requested FROM runs WHERE tenant_id = %b AND id = %b)",
-        (lease, task.tenant_id, task.id, task.token, task.tenant_id, run_id),
-    ).fetchone()
+        "(SELECT stop_requested FROM runs WHERE tenant_id = %b AND id = %b)"
+    )
+    values = (lease, task.tenant_id, task.id, task.token, task.tenant_id, run_id)
+    raw, (fenced, found) = begin_with((fence, values), (_NEWS, _news_of(context, hashes)))
+    row = fenced.fetchone()
     if row is None or row[0] != 1:
         raise LeaseLostError
-    return raw, bool(row[3])
+    return raw, bool(row[3]), {row[0]: Linked(*row[1:]) if row[1] else None for row in found}
 
 
-def _json(value: Any) -> str:
-    return orjson.dumps(value).decode()
+def _json(value: Any) -> bytes:
+    return orjson.dumps(value)
+
+
+# One index descent for each value, whatever the planner believes: on a tenant that was empty a minute ago it would
+# read all the tenant's rows for each page (measured: 2.7 ms at 20,000 rows and growing, 0.3 ms this way).
+_LINK = (
+    "SELECT id AS link_id, record_id, source_hash, mapping_version, deleted_at IS NOT NULL AS deleted FROM links "
+    "WHERE tenant_id = %b AND installation_id = %b AND stream = %b AND external_id = v.id OFFSET 0"
+)
+_LINKS = f"SELECT v.id, l.* FROM unnest(%b::text[]) AS v(id), LATERAL ({_LINK}) AS l"  # noqa: S608  # constants only
+_NEWS = (
+    f"SELECT v.id, l.* FROM unnest(%b::text[], %b::bytea[]) AS v(id, hash) LEFT JOIN LATERAL ({_LINK}) AS l ON true "  # noqa: S608  # constants only
+    "WHERE l.link_id IS NULL OR l.source_hash <> v.hash OR l.mapping_version <> %b::int OR l.deleted"
+)
+_KEYS = (
+    "SELECT v.value, k.record_id FROM unnest(%b::text[]) AS v(value), LATERAL (SELECT record_id FROM record_keys "
+    "WHERE tenant_id = %b AND object_type = %b AND key = %b AND value = v.value OFFSET 0) AS k"
+)
+
+
+def _news_of(context: "PageContext", hashes: dict[str, bytes]) -> tuple[Any, ...]:
+    place = context.tenant_id, context.installation_id, context.stream
+    return texts(list(hashes)), blobs(list(hashes.values())), *place, context.mapping_version
 
 
 def find_links(sql: Raw, context: "PageContext", external_ids: list[str]) -> dict[str, Linked]:
     """Return the links of these external ids, deleted ones too."""
-    if not external_ids:
-        return {}
-    rows = sql.execute(
-        "SELECT external_id, id, record_id, source_hash, mapping_version, deleted_at IS NOT NULL FROM links "
-        "WHERE tenant_id = %b AND installation_id = %b AND stream = %b AND external_id = ANY(%b)",
-        (context.tenant_id, context.installation_id, context.stream, external_ids),
-        binary=True,
-    )
-    return {row[0]: Linked(*row[1:]) for row in rows}
+    values = texts(external_ids), context.tenant_id, context.installation_id, context.stream
+    return {row[0]: Linked(*row[1:]) for row in sql.execute(_LINKS, values, binary=True)}
 
 
 def find_matches(sql: Raw, context: "PageContext", values: list[str]) -> dict[str, tuple[uuid.UUID, ...]]:
     """Return match key value -> live records that have it; holds off other creators of this object type meanwhile."""
-    sql.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended(%b || ':' || %b, 7))",
-        (str(context.tenant_id), context.object_type),
-    )
-    rows = sql.execute(
-        "SELECT k.value, k.record_id FROM record_keys k WHERE k.tenant_id = %b AND k.object_type = %b AND k.key = %b "
-        "AND k.value = ANY(%b)",
-        (context.tenant_id, context.object_type, context.match_key, values),
-        binary=True,
-    )
+    with sql.pipeline():
+        sql.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended(%b || ':' || %b, 7))",
+            (str(context.tenant_id), context.object_type),
+        )
+        wanted = texts(list(dict.fromkeys(values)))
+        rows = sql.execute(_KEYS, (wanted, context.tenant_id, context.object_type, context.match_key), binary=True)
     found: dict[str, tuple[uuid.UUID, ...]] = {}
     for value, record_id in rows:
         found[value] = (*found.get(value, ()), record_id)
@@ -106,7 +124,7 @@ def hold_records(sql: Raw, context: "PageContext", ids: list[uuid.UUID]) -> dict
     rows = sql.execute(
         "SELECT id, data, deleted_at IS NOT NULL FROM records WHERE tenant_id = %b AND id = ANY(%b) "
         "ORDER BY id FOR NO KEY UPDATE",
-        (context.tenant_id, ids),
+        (context.tenant_id, uuids(ids)),
         binary=True,
     )
     return {row[0]: Held(row[1], row[2]) for row in rows}
@@ -135,8 +153,12 @@ def write_records(sql: Raw, context: "PageContext", plan: Plan) -> None:
     _write_keys(sql, context, inserts, updates)
 
 
-def _record_arrays(writes: Sequence[Write]) -> tuple[list[uuid.UUID], list[str], list[bytes]]:
-    return [w.record_id for w in writes], [_json(w.data) for w in writes], [digest(w.data) for w in writes]
+def _record_arrays(writes: Sequence[Write]) -> tuple[UuidArray, TextArray, ByteaArray]:
+    return (
+        uuids([w.record_id for w in writes]),
+        texts([_json(w.data) for w in writes]),
+        blobs([digest(w.data) for w in writes]),
+    )
 
 
 def _write_keys(sql: Raw, context: "PageContext", inserts: list[Write], updates: list[Write]) -> None:
@@ -144,7 +166,7 @@ def _write_keys(sql: Raw, context: "PageContext", inserts: list[Write], updates:
     if moved:
         sql.execute(
             "DELETE FROM record_keys WHERE tenant_id = %b AND record_id = ANY(%b)",
-            (context.tenant_id, [write.record_id for write in moved]),
+            (context.tenant_id, uuids([write.record_id for write in moved])),
         )
     rows = [
         (key, value, write.record_id)
@@ -152,11 +174,11 @@ def _write_keys(sql: Raw, context: "PageContext", inserts: list[Write], updates:
         for key, value in keys_of(write.data, context.key_fields).items()
     ]
     if rows:
-        keys, values, ids = (list(column) for column in zip(*rows, strict=True))
+        keys, values, ids = zip(*rows, strict=True)
         sql.execute(
             "INSERT INTO record_keys (tenant_id, object_type, key, value, record_id) SELECT %b, %b, k, v, i "
             "FROM unnest(%b::text[], %b::text[], %b::uuid[]) AS t(k, v, i) ON CONFLICT DO NOTHING",
-            (context.tenant_id, context.object_type, keys, values, ids),
+            (context.tenant_id, context.object_type, texts(keys), texts(values), uuids(ids)),
         )
 
 
@@ -176,12 +198,12 @@ def write_links(sql: Raw, context: "PageContext", plan: Plan) -> None:
             context.installation_id,
             context.stream,
             context.mapping_version,
-            new_ids(len(plan.writes)),
-            [write.incoming.external_id for write in plan.writes],
-            [write.record_id for write in plan.writes],
-            [_json(write.incoming.values) for write in plan.writes],
-            [write.incoming.version or "" for write in plan.writes],
-            [write.incoming.source_hash for write in plan.writes],
+            uuids(raw_ids(len(plan.writes))),
+            texts([write.incoming.external_id for write in plan.writes]),
+            uuids([write.record_id for write in plan.writes]),
+            texts([_json(write.incoming.values) for write in plan.writes]),
+            texts([write.incoming.version or "" for write in plan.writes]),
+            blobs([write.incoming.source_hash for write in plan.writes]),
         ),
     )
 
@@ -198,9 +220,10 @@ def write_changes(sql: Raw, context: "PageContext", plan: Plan, page: int) -> No
         "FROM unnest(%b::uuid[], %b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[]) AS t(i, r, e, o, b, a)",
         (
             context.tenant_id, context.run_id, context.installation_id, context.stream, context.object_type, page,
-            context.writer, context.mapping_version, new_ids(len(rows)), [write.record_id for write in rows],
-            [write.incoming.external_id for write in rows], [write.operation for write in rows],
-            [_json(write.before) for write in rows], [_json(write.after) for write in rows],
+            context.writer, context.mapping_version, uuids(raw_ids(len(rows))),
+            uuids([write.record_id for write in rows]), texts([write.incoming.external_id for write in rows]),
+            texts([write.operation for write in rows]), texts([_json(write.before) for write in rows]),
+            texts([_json(write.after) for write in rows]),
         ),
     )  # fmt: skip
 
@@ -211,7 +234,6 @@ def write_failures(sql: Raw, context: "PageContext", failures: list[Failure]) ->
         return
     failures = list({failure.external_id: failure for failure in failures}.values())
     ring: KeyRing = current_app.extensions["keys"]
-    ids = new_ids(len(failures))
     sealed = [
         # Bound to the installation: the row's own id is not known when it was there before.
         ring.seal(
@@ -234,10 +256,11 @@ def write_failures(sql: Raw, context: "PageContext", failures: list[Failure]) ->
         "tries = CASE WHEN f.state = 'resolved' THEN 1 ELSE f.tries END, "
         "retry_at = CASE WHEN f.state = 'resolved' THEN excluded.retry_at ELSE f.retry_at END, resolved_at = NULL",
         (
-            context.tenant_id, context.installation_id, context.stream, context.run_id, now() + _KEEP_PAYLOAD, ids,
-            [failure.external_id for failure in failures], [failure.code for failure in failures],
-            [failure.field or "" for failure in failures], [failure.message[:500] for failure in failures],
-            [failure.title for failure in failures], sealed,
+            context.tenant_id, context.installation_id, context.stream, context.run_id, now() + _KEEP_PAYLOAD,
+            uuids(raw_ids(len(failures))), texts([failure.external_id for failure in failures]),
+            texts([failure.code for failure in failures]), texts([failure.field or "" for failure in failures]),
+            texts([failure.message[:500] for failure in failures]), texts([failure.title for failure in failures]),
+            blobs(sealed),
         ),
     )  # fmt: skip
 
@@ -249,7 +272,7 @@ def resolve_failures(sql: Raw, context: "PageContext", external_ids: list[str]) 
             "UPDATE failed_records SET state = 'resolved', resolved_at = now(), payload_sealed = NULL, retry_at = NULL "
             "WHERE tenant_id = %b AND installation_id = %b AND stream = %b AND external_id = ANY(%b) "
             "AND state <> 'resolved'",
-            (context.tenant_id, context.installation_id, context.stream, external_ids),
+            (context.tenant_id, context.installation_id, context.stream, texts(external_ids)),
         )
 
 
@@ -264,9 +287,9 @@ def write_conflicts(sql: Raw, context: "PageContext", plan: Plan) -> None:
         "ON CONFLICT (tenant_id, installation_id, stream, external_id) WHERE state = 'open' DO NOTHING",
         (
             context.tenant_id, context.installation_id, context.stream, context.match_key, context.run_id,
-            new_ids(len(plan.conflicts)), [item.external_id for item, _ in plan.conflicts],
-            [_json([str(hit) for hit in hits]) for _, hits in plan.conflicts],
-            [_json(item.values) for item, _ in plan.conflicts],
+            uuids(raw_ids(len(plan.conflicts))), texts([item.external_id for item, _ in plan.conflicts]),
+            texts([_json([str(hit) for hit in hits]) for _, hits in plan.conflicts]),
+            texts([_json(item.values) for item, _ in plan.conflicts]),
         ),
     )  # fmt: skip
 
@@ -278,7 +301,13 @@ def advance(sql: Raw, context: "PageContext", counts: dict[str, int], total: int
     sql.execute(
         f"UPDATE run_streams SET pages = pages + 1, total = coalesce(%b::int, total), checkpoint = %b::jsonb, "  # noqa: S608  # our own column names
         f"updated_at = now(){moved} WHERE tenant_id = %b AND id = %b",
-        (total, _json(checkpoint), *(counts[name] for name in names), context.tenant_id, context.run_stream_id),
+        (
+            total,
+            _json(checkpoint).decode(),
+            *(counts[name] for name in names),
+            context.tenant_id,
+            context.run_stream_id,
+        ),
     )
 
 
@@ -287,7 +316,7 @@ def remember_seen(sql: Raw, context: "PageContext", page: int, external_ids: lis
     sql.execute(
         "INSERT INTO pass_pages (tenant_id, run_stream_id, page, external_ids) VALUES (%b, %b, %b::int, %b) "
         "ON CONFLICT (tenant_id, run_stream_id, page) DO UPDATE SET external_ids = excluded.external_ids",
-        (context.tenant_id, context.run_stream_id, page, external_ids),
+        (context.tenant_id, context.run_stream_id, page, texts(external_ids)),
     )
 
 
@@ -306,7 +335,7 @@ def delete_links(sql: Raw, context: "PageContext", external_ids: list[str], page
     ended = sql.execute(
         "UPDATE links SET deleted_at = now(), updated_at = now() WHERE tenant_id = %b AND installation_id = %b "
         "AND stream = %b AND external_id = ANY(%b) AND deleted_at IS NULL RETURNING record_id, external_id",
-        (context.tenant_id, context.installation_id, context.stream, external_ids),
+        (context.tenant_id, context.installation_id, context.stream, texts(external_ids)),
     ).fetchall()
     if not ended or context.delete_policy != "mirror":
         return len(ended)
@@ -315,11 +344,13 @@ def delete_links(sql: Raw, context: "PageContext", external_ids: list[str], page
         "UPDATE records r SET deleted_at = now(), updated_at = now(), version = version + 1 "
         "WHERE r.tenant_id = %b AND r.id = ANY(%b) AND r.deleted_at IS NULL AND NOT EXISTS (SELECT 1 FROM links l "
         "WHERE l.tenant_id = r.tenant_id AND l.record_id = r.id AND l.deleted_at IS NULL) RETURNING r.id, r.data",
-        (context.tenant_id, list(external)),
+        (context.tenant_id, uuids(list(external))),
     ).fetchall()
     if dead:
         ids = [row[0] for row in dead]
-        sql.execute("DELETE FROM record_keys WHERE tenant_id = %b AND record_id = ANY(%b)", (context.tenant_id, ids))
+        sql.execute(
+            "DELETE FROM record_keys WHERE tenant_id = %b AND record_id = ANY(%b)", (context.tenant_id, uuids(ids))
+        )
         sql.execute(
             "INSERT INTO changes (tenant_id, id, record_id, run_id, installation_id, stream, external_id, "
             "object_type, page, operation, before, writer, mapping_version) SELECT %b, i, r, %b::uuid, %b, %b, e, %b, "
@@ -327,8 +358,8 @@ def delete_links(sql: Raw, context: "PageContext", external_ids: list[str], page
             "FROM unnest(%b::uuid[], %b::uuid[], %b::text[], %b::text[]) AS t(i, r, e, b)",
             (
                 context.tenant_id, context.run_id, context.installation_id, context.stream, context.object_type, page,
-                context.writer, context.mapping_version, new_ids(len(dead)), ids,
-                [external[record_id] for record_id in ids], [_json(row[1]) for row in dead],
+                context.writer, context.mapping_version, uuids(raw_ids(len(dead))), uuids(ids),
+                texts([external[record_id] for record_id in ids]), texts([_json(row[1]) for row in dead]),
             ),
         )  # fmt: skip
     return len(ended)

@@ -15,7 +15,7 @@ from app.services.page_writes import Failure
 from app.sync.deletes import judge
 from app.sync.keys import normalise
 from app.sync.plan import Held, Incoming, Linked, digest, plan_page
-from connectors.sdk import CompiledMapping, External, Page
+from connectors.sdk import CompiledMapping, External, Mapped, Page
 
 
 class DeletesNeedConfirmationError(Exception):
@@ -61,6 +61,24 @@ class Counts:
     conflicts: int = 0
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A page with what can be computed before its transaction: each record's hash and, where asked for, its mapping."""
+
+    page: Page
+    records: dict[str, External]
+    hashes: dict[str, bytes]
+    mapped: dict[str, Mapped]
+
+
+def prepare(mapping: CompiledMapping, page: Page, *, map_all: bool) -> Prepared:
+    """Prepare `page`; `map_all` where most of its records are likely to have changed. Needs no database."""
+    records = {record.id: record for record in page.records}
+    hashes = {external_id: digest(record.data) for external_id, record in records.items()}
+    mapped = {external_id: mapping.apply(record.data) for external_id, record in records.items()} if map_all else {}
+    return Prepared(page, records, hashes, mapped)
+
+
 @dataclass
 class _Sorted:
     incoming: list[Incoming] = field(default_factory=list)
@@ -68,11 +86,17 @@ class _Sorted:
     unchanged: int = 0
 
 
-def apply_page(sql: page_writes.Raw, context: PageContext, page: Page, *, deleted_before: int = 0) -> Counts:
-    """Apply `page`; return what became of it. DeletesNeedConfirmationError leaves everything as it was."""
-    records = {record.id: record for record in page.records}
-    links = page_writes.find_links(sql, context, list(records))
-    found = _sort(context, records.values(), links)
+def apply_page(
+    sql: page_writes.Raw, context: PageContext, prepared: Prepared, news: dict[str, Linked | None],
+    *, deleted_before: int = 0,
+) -> Counts:  # fmt: skip
+    """Apply a page, with `news` as open_page has found them; return what became of it.
+
+    DeletesNeedConfirmationError leaves everything as it was.
+    """
+    page = prepared.page
+    links = {external_id: link for external_id, link in news.items() if link}
+    found = _sort(context, prepared, news)
     for bad in page.rejected:
         found.failures.append(
             Failure(bad.id or f"page-{page.checkpoint.page}", "no_id", None, bad.reason, "", bad.data)
@@ -93,7 +117,7 @@ def apply_page(sql: page_writes.Raw, context: PageContext, page: Page, *, delete
         page_writes.resolve_failures(sql, context, [write.incoming.external_id for write in plan.writes])
         if context.run_stream_id:
             if context.full:
-                page_writes.remember_seen(sql, context, page.checkpoint.page, list(records))
+                page_writes.remember_seen(sql, context, page.checkpoint.page, list(prepared.records))
             checkpoint = {"at": page.checkpoint.to_json(), "last": page.last}
             page_writes.advance(sql, context, vars(counts), page.total, checkpoint)
         # A page without changes emits no event: a crash may take it back together with its checkpoint.
@@ -102,20 +126,17 @@ def apply_page(sql: page_writes.Raw, context: PageContext, page: Page, *, delete
     return counts
 
 
-def _sort(context: PageContext, records: Any, links: dict[str, Linked]) -> _Sorted:
-    found, mapping, version = _Sorted(), context.mapping, context.mapping_version
-    for record in records:
-        source_hash = digest(record.data)
-        link = links.get(record.id)
-        if link and link.source_hash == source_hash and link.mapping_version == version and not link.deleted:
-            found.unchanged += 1
+def _sort(context: PageContext, prepared: Prepared, news: dict[str, Linked | None]) -> _Sorted:
+    found = _Sorted(unchanged=len(prepared.records) - len(news))
+    for external_id, record in prepared.records.items():
+        if external_id not in news:
             continue
-        mapped = mapping.apply(record.data)
+        mapped = prepared.mapped.get(external_id) or context.mapping.apply(record.data)
         if mapped.failed:
             found.failures.append(_failure(record, mapped.problems))
             continue
         key = normalise(mapped.values.get(context.match_key)) if context.match_key else None
-        found.incoming.append(Incoming(record.id, mapped.values, source_hash, record.version, key))
+        found.incoming.append(Incoming(external_id, mapped.values, prepared.hashes[external_id], record.version, key))
     return found
 
 
