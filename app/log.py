@@ -10,10 +10,20 @@ import structlog
 
 from app.config import Settings
 
-_SECRET_NAMES = re.compile(
-    r"(?i)(password|passwd|secret|token|authorization|cookie|api_?key|credential|verifier|^code$)"
+_NAME = (
+    r"(?:password|passwd|passphrase|secret|token|authorization|cookie|api[_-]?key|private[_-]?key|credential|verifier"
+    r"|signature)"
 )
-_SECRET_TEXT = re.compile(r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{8,}|://[^/\s:@]+:[^/\s@]+@")
+_SECRET_NAMES = re.compile(rf"(?i){_NAME}|^code$")
+# Each is (what, what stays): a scheme with its credential, a URL's user, a header, a parameter, a quoted value.
+_SECRET_TEXT = [
+    (re.compile(r"(?i)(\b(?:cookie|authorization):[ \t])[^\r\n'\"]+"), r"\1"),
+    (re.compile(r"(?i)\b(?:bearer|basic) {1,3}[a-z0-9._~+/=-]{8,}"), ""),
+    (re.compile(r"(://)[^/\s:@]{0,200}:[^/\s@]{1,500}(?=@)"), r"\1"),
+    (re.compile(rf"(?i)({_NAME}[\w-]{{0,20}}:[ \t])[^\s'\",;]{{6,}}"), r"\1"),
+    (re.compile(rf"(?i)((?:{_NAME}[\w-]{{0,20}}|[?&]code)=)[^&\s'\",;)]{{6,}}"), r"\1"),
+    (re.compile(rf"(?i)({_NAME}[\w-]{{0,20}}\\?(['\"]):[ \t]?\\?\2)(?:(?!\2)[^\\]){{1,8000}}"), r"\1"),
+]
 REDACTED = "[redacted]"
 
 
@@ -25,11 +35,15 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
 
 
 def _clean(value: Any) -> Any:
+    if isinstance(value, BaseException | bytes):
+        value = repr(value)
     if isinstance(value, str):
-        return _SECRET_TEXT.sub(lambda found: "://" + REDACTED + "@" if found[0].startswith("://") else REDACTED, value)
+        for secret, kept in _SECRET_TEXT:
+            value = secret.sub(kept + REDACTED, value)
+        return value
     if isinstance(value, dict):
         return {key: REDACTED if _SECRET_NAMES.search(str(key)) else _clean(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | set | frozenset):
         return [_clean(inner) for inner in value]
     return value
 

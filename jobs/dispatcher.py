@@ -24,6 +24,7 @@ from app.transaction import transaction
 
 _LOCK = 7_301_001
 _BEAT = timedelta(seconds=5)
+_DAY = timedelta(days=1)
 _logger = log.logger(__name__)
 
 
@@ -47,8 +48,9 @@ class Dispatcher:
                         self.tick()
             except SQLAlchemyError as error:
                 _logger.warning("tick failed", error=type(error).__name__)
-                self._lock = None
+                self._release()
             self.ended.wait(self._settings.tick_seconds)
+        self._release()
 
     def _is_active(self) -> bool:
         # The lock lives as long as this connection: when the process dies, a spare takes over at its next tick.
@@ -63,19 +65,28 @@ class Dispatcher:
         _logger.info("dispatcher active", name=self._name)
         return True
 
+    def _release(self) -> None:
+        # Closed for good: given back to the pool the connection would keep the lock, and nobody would be active.
+        if self._lock is not None:
+            self._lock.invalidate()
+            self._lock.close()
+        self._lock = None
+
     def tick(self) -> None:
         """Do what is due now."""
+        beats, prunes = now() - self._beat_at > _BEAT, now() - self._prune_at > _DAY
         with transaction():
             freed = tasks.sweep()
             fired = schedules.fire_due()
-            if now() - self._beat_at > _BEAT:
+            if beats:
                 heartbeats.beat(self._name, "dispatcher")
                 heartbeats.forget_dead()
-                self._beat_at = now()
-            if now() - self._prune_at > timedelta(days=1):
+            if prunes:
                 tasks.add_task(PLATFORM_TENANT, "send", "prune", "daily")
-                self._prune_at = now()
             due = tasks.count_due()
+        # Only once it is committed: a tick that failed must not skip the day's pruning.
+        self._beat_at = now() if beats else self._beat_at
+        self._prune_at = now() if prunes else self._prune_at
         if freed or fired:
             _logger.info("dispatched", freed=freed, fired=fired)
         for lane, count in due.items():

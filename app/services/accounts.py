@@ -3,7 +3,8 @@
 import uuid
 from datetime import timedelta
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import delete, func, select, text, update
+from sqlalchemy.exc import IntegrityError
 
 from app.clock import now
 from app.crypto import token, token_hash
@@ -40,12 +41,16 @@ def get_user(user_id: uuid.UUID) -> User:
 def make_user(email: str, name: str, password: str, *, verified: bool = False) -> User:
     """Make a user; ConflictError when the address is taken."""
     check_password(password)
+    taken = ConflictError("This e-mail address has an account already. Sign in instead.", code="email_taken")
     if find_user(email):
-        raise ConflictError("This e-mail address has an account already. Sign in instead.", code="email_taken")
+        raise taken
     user = User(id=new_id(), email=email.strip(), name=name.strip(), password_hash=hash_password(password))
     user.email_verified_at = now() if verified else None
     db.session.add(user)
-    db.session.flush()  # Memberships refer to it.
+    try:
+        db.session.flush()  # Memberships refer to it.
+    except IntegrityError:  # Somebody signed up with it since we looked.
+        raise taken from None
     return user
 
 
@@ -97,8 +102,9 @@ def list_tenants(user_id: uuid.UUID) -> list[tuple[Tenant, str]]:
 
 
 def issue_token(user_id: uuid.UUID, purpose: str) -> str:
-    """Return a one-time token for a link; the user must be bound."""
+    """Return a one-time token for a link; the user must be bound. Their expired ones are deleted."""
     value = token()
+    db.session.execute(delete(UserToken).where(UserToken.user_id == user_id, UserToken.expires_at < now()))
     db.session.add(
         UserToken(user_id=user_id, purpose=purpose, token_hash=token_hash(value), expires_at=now() + _LIVES[purpose])
     )
@@ -139,9 +145,10 @@ def send_reset(user: User) -> None:
 
 
 def set_password(user: User, password: str) -> None:
-    """Give a user a new password."""
+    """Give a user a new password; links that would set another one end. The user must be bound."""
     check_password(password)
     user.password_hash = hash_password(password)
+    db.session.execute(delete(UserToken).where(UserToken.user_id == user.id, UserToken.purpose == "reset_password"))
 
 
 def change_password(user_id: uuid.UUID, old: str, new: str) -> None:

@@ -4,7 +4,8 @@ import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import delete, select, text, update
+from flask import current_app
+from sqlalchemy import ColumnElement, delete, select, text, update
 
 from app.clock import now
 from app.config import Settings
@@ -29,8 +30,9 @@ class Found:
 def start_session(
     user_id: uuid.UUID, tenant_id: uuid.UUID | None, settings: Settings, *, ip: str, user_agent: str
 ) -> str:
-    """Start a session and return the cookie's value; the user must be bound."""
+    """Start a session and return the cookie's value; the user must be bound. Their ended ones are deleted."""
     value = token()
+    db.session.execute(delete(AuthSession).where(AuthSession.user_id == user_id, ~_is_live(settings)))
     db.session.add(
         AuthSession(
             id=new_id(), token_hash=token_hash(value), user_id=user_id, active_tenant=tenant_id, ip=ip,
@@ -38,6 +40,11 @@ def start_session(
         )
     )  # fmt: skip
     return value
+
+
+def _is_live(settings: Settings) -> ColumnElement[bool]:
+    idle = now() - timedelta(minutes=settings.session_idle_minutes)
+    return (AuthSession.expires_at >= now()) & (AuthSession.seen_at >= idle)
 
 
 def find_session(cookie: str, settings: Settings) -> Found | None:
@@ -88,5 +95,6 @@ def end_all(user_id: uuid.UUID, *, keep: uuid.UUID | None = None) -> None:
 
 def list_sessions(user_id: uuid.UUID) -> list[AuthSession]:
     """Return the live sessions of the bound user, last used first."""
-    query = select(AuthSession).where(AuthSession.user_id == user_id, AuthSession.expires_at > now())
+    settings: Settings = current_app.extensions["settings"]
+    query = select(AuthSession).where(AuthSession.user_id == user_id, _is_live(settings))
     return list(db.session.scalars(query.order_by(AuthSession.seen_at.desc())))

@@ -9,7 +9,7 @@ from typing import Any
 from connectors.sdk import answers, paging
 from connectors.sdk.auth import authorise
 from connectors.sdk.errors import ConfigError, VendorDataError
-from connectors.sdk.expressions import fill, fill_path, look_up
+from connectors.sdk.expressions import compile_path, fill, fill_path, look_up
 from connectors.sdk.fields import Choice, FieldInfo
 from connectors.sdk.http import HttpClient, Response
 from connectors.sdk.manifest import HostsFrom, Manifest, Request, Stream, digest
@@ -212,15 +212,19 @@ class Connector:
 def _read_items(stream: Stream, items: list[Any]) -> Page:
     records, deleted, rejected = [], [], []
     tombstone = stream.deleted
+    read_id, read_version, read_updated = (
+        compile_path(path) if path else None for path in (stream.id, stream.version, stream.updated)
+    )
+    assert read_id
     for item in items:
-        found = look_up(item, stream.id) if isinstance(item, dict) else None
+        found = read_id(item)
         if found in (None, "") or isinstance(found, dict | list):
             rejected.append(Rejected(None, item, "The record has no id."))
         elif tombstone and look_up(item, tombstone.path) == tombstone.equals:
             deleted.append(str(found))
         else:
-            version = look_up(item, stream.version) if stream.version else None
-            updated = look_up(item, stream.updated) if stream.updated else None
+            version = read_version(item) if read_version else None
+            updated = read_updated(item) if read_updated else None
             records.append(
                 External(
                     str(found),

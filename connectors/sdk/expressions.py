@@ -8,6 +8,7 @@ from urllib.parse import quote
 from connectors.sdk.errors import ConfigError
 
 PATH = r"[A-Za-z0-9_@$-]+(\.[A-Za-z0-9_@$-]+){0,15}"
+_INDEX = re.compile(r"[0-9]{1,9}")
 _PLACE = re.compile(r"\{(" + PATH + r")\}")
 
 
@@ -18,7 +19,7 @@ def look_up(data: Any, path: str) -> Any:
     for part in path.split("."):
         if isinstance(data, dict):
             data = data.get(part)
-        elif isinstance(data, list) and part.isdigit() and int(part) < len(data):
+        elif isinstance(data, list) and _INDEX.fullmatch(part) and int(part) < len(data):
             data = data[int(part)]
         else:
             return None
@@ -53,7 +54,10 @@ def fill_path(template: str, names: Mapping[str, Any]) -> str:
         text = _text(found[1], names)
         if text in ("", ".", ".."):
             raise ConfigError(f"{found[1]} is {text!r}, which cannot be part of an address.")
-        return quote(text, safe="")
+        try:
+            return quote(text, safe="")
+        except UnicodeEncodeError:
+            raise ConfigError(f"{found[1]} holds a character that cannot be part of an address.") from None
 
     return _PLACE.sub(segment, template)
 

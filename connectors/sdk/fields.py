@@ -142,12 +142,22 @@ def _datetime(value: Any) -> str:
 
 
 def _json(value: Any) -> Any:
+    left = [value]
+    while left:
+        item = left.pop()
+        if isinstance(item, dict):
+            left += [*item, *item.values()]
+        elif isinstance(item, list):
+            left += item
+        elif isinstance(item, str) and _BAD_TEXT.search(item):
+            raise ValueError("holds a character that cannot be stored")
     return value
 
 
 def _choice(field: TargetField) -> Callable[[Any], Any]:
-    allowed = {choice.value.casefold(): choice.value for choice in field.choices}
-    allowed |= {choice.label.casefold(): choice.value for choice in field.choices}
+    # A value wins over a label that is spelled like it.
+    allowed = {choice.label.casefold(): choice.value for choice in field.choices}
+    allowed |= {choice.value.casefold(): choice.value for choice in field.choices}
     names = ", ".join(choice.value for choice in field.choices)
 
     def one(value: Any) -> str:

@@ -5,6 +5,8 @@ and Host, follows no redirect, ignores proxies and netrc from the environment, k
 inflated bytes and total time.
 """
 
+import http.client
+import io
 import ipaddress
 import re
 import socket
@@ -14,10 +16,11 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, quote_plus, urlencode, urlsplit, urlunsplit
 
 import orjson
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 from connectors.sdk.addresses import Address, Network, is_allowed, is_public
@@ -30,9 +33,49 @@ _KEPT_HEADERS = {
     "total-records", "total-objects", "x-ratelimit-remaining", "x-ratelimit-reset",
 }  # fmt: skip
 _SECRET_NAME = re.compile(r"(?i)(authorization|cookie|token|secret|password|api[-_]?key|signature|code|verifier)")
-_HEADER_VALUE = re.compile(r"^[\x20-\x7e]*$")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
 _REMEMBER_SECONDS = 30.0
-_DEPTH = 64
+_DEPTH = 254
+
+
+class _Timed(io.RawIOBase):
+    """Reads from a socket until a deadline: a byte now and then does not keep an answer alive."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
+        self._raw, self._sock, self._pause = raw, sock, sock.gettimeout() or 0.0
+        self._ends = time.monotonic() + 2 * self._pause
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("The answer takes too long.")
+        self._sock.settimeout(min(left, self._pause))
+        try:
+            return self._raw.readinto(buffer)
+        finally:
+            self._sock.settimeout(self._pause)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Answer(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **more: Any) -> None:
+        super().__init__(sock, *args, **more)
+        self.fp = io.BufferedReader(_Timed(self.fp.detach(), sock))
+
+
+class _Plain(HTTPConnection):
+    response_class = _Answer
+
+
+class _Secure(HTTPSConnection):
+    response_class = _Answer
 
 
 def resolve(host: str, port: int) -> list[str]:
@@ -42,18 +85,41 @@ def resolve(host: str, port: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request and its answer, redacted, for support."""
+    """One request and its answer, for support. What it shows is redacted, when it is asked for: few are ever kept."""
 
     at: datetime
     method: str
     url: str
     status: int | None
     ms: float
-    request_headers: Mapping[str, str]
-    request_body: str
-    response_headers: Mapping[str, str]
-    response_body: str
     error: str | None
+    _sent: Mapping[str, str] = field(repr=False)
+    _received: Mapping[str, str] = field(repr=False)
+    _bodies: tuple[bytes, bytes] = field(repr=False)
+    _secrets: Collection[str] = field(repr=False)
+
+    @property
+    def request_headers(self) -> dict[str, str]:
+        """What was sent."""
+        return {
+            name: "[redacted]" if _SECRET_NAME.search(name) else _clean(value, self._secrets)
+            for name, value in self._sent.items()
+        }
+
+    @property
+    def response_headers(self) -> dict[str, str]:
+        """What came back, of the headers that help."""
+        return {n: _clean(value, self._secrets) for n, value in self._received.items() if n in _KEPT_HEADERS}
+
+    @property
+    def request_body(self) -> str:
+        """The start of what was sent."""
+        return _excerpt(self._bodies[0], self._secrets)
+
+    @property
+    def response_body(self) -> str:
+        """The start of what came back."""
+        return _excerpt(self._bodies[1], self._secrets)
 
 
 @dataclass(frozen=True)
@@ -74,23 +140,12 @@ class Response:
             raise VendorDataError(
                 f"{self.url} answered {self.status} with a body that is not JSON ({kind})."
             ) from error
-        if self.body.count(b"[") + self.body.count(b"{") > _DEPTH and _depth(value) > _DEPTH:
-            raise VendorDataError(f"{self.url} answered with JSON nested deeper than {_DEPTH}.")
+        try:
+            # Writing it again is the fastest way to know the depth: orjson refuses more than 254 levels.
+            orjson.dumps(value)
+        except TypeError:
+            raise VendorDataError(f"{self.url} answered with JSON nested deeper than {_DEPTH}.") from None
         return value
-
-
-def _depth(value: Any) -> int:
-    deepest, level = 0, [value]
-    while level and deepest <= _DEPTH:
-        deepest += 1
-        level = [
-            inner
-            for item in level
-            if isinstance(item, dict | list)
-            for inner in (item.values() if isinstance(item, dict) else item)
-            if isinstance(inner, dict | list)
-        ]
-    return deepest
 
 
 @dataclass
@@ -120,13 +175,13 @@ class HttpClient:
         """
         if self.guard:
             self.guard()
-        target, pool, path = self._open(url, params)
+        target, pool, path = self._open(url, params, _clean(url, secrets)[:200])
         if self.limiter:
             self.limiter(target)
         sent = {"accept": "application/json", "user-agent": "Patchbay", "accept-encoding": "gzip", **(headers or {})}
         for name, value in sent.items():
-            if not _HEADER_VALUE.match(value) or not _HEADER_VALUE.match(name):
-                raise ConfigError(f"The header {name} holds characters that a header may not have.")
+            if not _HEADER_VALUE.fullmatch(value) or not _HEADER_NAME.fullmatch(name):
+                raise ConfigError(f"The header {name!r} holds characters that a header may not have.")
         body: bytes | None = None
         if json is not None:
             body, sent["content-type"] = orjson.dumps(json), "application/json"
@@ -136,29 +191,31 @@ class HttpClient:
         shown = _clean(url.split("?")[0] + ("?" + path.split("?", 1)[1] if "?" in path else ""), secrets)
         response, trouble = None, None
         try:
-            response = self._send(pool, method, path, body, sent, target, began)
+            response = self._send(pool, method, path, body, sent, target)
             return Response(response.status, response.headers, response.body, shown)
         except HTTPError as error:
             trouble = f"{type(error).__name__} at {target}"
             raise UnavailableError(f"{method} {shown}: {trouble}") from None
-        except (TooLargeError, UnavailableError) as error:
+        except VendorDataError as error:
             trouble = error.message
             raise
         finally:
             if self.on_exchange:
                 self.on_exchange(_record(at, began, method, shown, sent, body, response, trouble, secrets))
 
-    def _open(self, url: str, params: Mapping[str, Any] | None) -> tuple[str, urllib3.HTTPConnectionPool, str]:
+    def _open(
+        self, url: str, params: Mapping[str, Any] | None, shown: str
+    ) -> tuple[str, urllib3.HTTPConnectionPool, str]:  # fmt: skip
         if any(ord(character) <= 32 or character == "\\" for character in url):
-            raise EgressError(f"{url!r} holds characters that an address may not have.")
+            raise EgressError(f"{shown!r} holds characters that an address may not have.")
         try:
             parts = urlsplit(url)
             port = parts.port or (443 if parts.scheme == "https" else 80)
-        except ValueError as error:
-            raise EgressError(f"{url!r} is not an address: {error}.") from None
+        except ValueError:
+            raise EgressError(f"{shown!r} is not an address.") from None
         host = (parts.hostname or "").rstrip(".")
         if parts.scheme not in ("https", "http") or not host or "@" in parts.netloc:
-            raise EgressError(f"{url!r} is not an https address of the form https://host/path.")
+            raise EgressError(f"{shown!r} is not an https address of the form https://host/path.")
         if not _listed(host, port, parts.scheme, self.hosts):
             raise EgressError(f"{host}:{port} is not one of the hosts this integration may call.")
         query = parts.query
@@ -179,8 +236,10 @@ class HttpClient:
             pool = urllib3.HTTPSConnectionPool(
                 str(address), port, server_hostname=host, assert_hostname=host, cert_reqs="CERT_REQUIRED", **options
             )
+            pool.ConnectionCls = _Secure
         else:
             pool = urllib3.HTTPConnectionPool(str(address), port, **options)
+            pool.ConnectionCls = _Plain
         if known:
             known[1].close()
         self._pools[(scheme, host, port)] = (time.monotonic(), pool)
@@ -203,8 +262,9 @@ class HttpClient:
 
     def _send(
         self, pool: urllib3.HTTPConnectionPool, method: str, path: str, body: bytes | None,
-        headers: dict[str, str], host: str, began: float,
+        headers: dict[str, str], host: str,
     ) -> Response:  # fmt: skip
+        host = f"[{host}]" if ":" in host else host
         if pool.port not in (80, 443):
             host = f"{host}:{pool.port}"
         answer = pool.urlopen(
@@ -212,14 +272,14 @@ class HttpClient:
             decode_content=False, timeout=urllib3.Timeout(connect=5.0, read=self.timeout), retries=False,
         )  # fmt: skip
         try:
-            content = self._read(answer, began)
+            content = self._read(answer)
         except BaseException:
             answer.close()
             raise
         answer.release_conn()
         return Response(answer.status, {name.lower(): value for name, value in answer.headers.items()}, content)
 
-    def _read(self, answer: urllib3.BaseHTTPResponse, began: float) -> bytes:
+    def _read(self, answer: urllib3.BaseHTTPResponse) -> bytes:
         encoding = answer.headers.get("content-encoding", "").lower()
         inflate = zlib.decompressobj(16 + zlib.MAX_WBITS) if encoding == "gzip" else None
         if encoding not in ("", "gzip", "identity"):
@@ -227,8 +287,6 @@ class HttpClient:
         taken, inflated, chunks = 0, 0, []
         for chunk in answer.stream(65536, decode_content=False):
             taken += len(chunk)
-            if time.monotonic() - began > 2 * self.timeout:
-                raise UnavailableError(f"The answer took longer than {2 * self.timeout:.0f} s.")
             if inflate:
                 try:
                     chunk = inflate.decompress(chunk, self.max_inflated - inflated + 1)
@@ -240,6 +298,8 @@ class HttpClient:
                     f"The answer is larger than {self.max_bytes:,} bytes ({self.max_inflated:,} inflated)."
                 )
             chunks.append(chunk)
+        if inflate and taken and (not inflate.eof or inflate.unused_data):
+            raise VendorDataError("The answer is damaged: its compression does not end where it does.")
         return b"".join(chunks)
 
     def close(self) -> None:
@@ -250,33 +310,33 @@ class HttpClient:
 
 
 def _listed(host: str, port: int, scheme: str, hosts: Collection[str]) -> bool:
-    return (host.lower() in hosts and port in (443, 80)) or f"{scheme}://{host.lower()}:{port}" in hosts
+    origin = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    return (host.lower() in hosts and port in (443, 80)) or origin.lower() in hosts
 
 
 def _clean(text: str, secrets: Collection[str]) -> str:
     for secret in secrets:
         if len(secret) > 3:
-            text = text.replace(secret, "[redacted]")
+            for written in (secret, quote(secret, safe=""), quote_plus(secret)):
+                text = text.replace(written, "[redacted]")
     return re.sub(
-        r"(?i)([?&\"](?:[a-z_-]*(?:token|secret|password|api_?key|signature|code|verifier)[a-z_-]*)\"?\s*[=:]\s*\"?)[^&\"\s,}]+",
+        r"(?i)((?:^|[?&\"])(?:[a-z_-]*(?:token|secret|password|api_?key|signature|code|verifier)[a-z_-]*)\"?\s*[=:]\s*\"?)[^&\"\s,}]+",
         r"\1[redacted]",
         text,
     )
+
+
+def _excerpt(body: bytes, secrets: Collection[str]) -> str:
+    # Cleaned before it is cut, so that no secret is cut in two and half of it kept.
+    return _clean(body[: 2 * KEPT_BODY].decode("utf-8", "replace"), secrets)[:KEPT_BODY]
 
 
 def _record(
     at: datetime, began: float, method: str, url: str, sent: Mapping[str, str], body: bytes | None,
     response: Response | None, trouble: str | None, secrets: Collection[str],
 ) -> Exchange:  # fmt: skip
-    asked = {
-        name: "[redacted]" if _SECRET_NAME.search(name) else _clean(value, secrets) for name, value in sent.items()
-    }
-    answered = {name: value for name, value in (response.headers if response else {}).items() if name in _KEPT_HEADERS}
+    answer = response.body[: 2 * KEPT_BODY] if response else b""
     return Exchange(
-        at=at, method=method, url=url, status=response.status if response else None,
-        ms=(time.monotonic() - began) * 1000, request_headers=asked,
-        request_body=_clean((body or b"")[:KEPT_BODY].decode("utf-8", "replace"), secrets),
-        response_headers=answered,
-        response_body=_clean((response.body if response else b"")[:KEPT_BODY].decode("utf-8", "replace"), secrets),
-        error=trouble,
+        at, method, url, response.status if response else None, (time.monotonic() - began) * 1000, trouble,
+        sent, response.headers if response else {}, ((body or b"")[: 2 * KEPT_BODY], answer), secrets,
     )  # fmt: skip

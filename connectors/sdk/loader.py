@@ -11,11 +11,16 @@ import yaml
 
 MAX_BYTES, MAX_DEPTH, MAX_NODES = 256 * 1024, 20, 5000
 _AMBIGUOUS = re.compile(
-    r"(?i)^(y|yes|n|no|on|off|~|null|[-+]?0[0-7]+|0[xo][0-9a-f]+|\d+(:[0-5]?\d)+(\.\d*)?|\d{4}-\d\d?-\d\d?.*|[-+]?\.(inf|nan)|=|<<)$"
+    r"(?i)^(y|yes|n|no|on|off|true|false|~|null|[-+]?[0-9][0-9_]+|[-+]?0[xob][0-9a-f_]+|[-+]?\d+(:[0-5]?\d)+(\.\d*)?"
+    r"|[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?|\d{4}-\d\d?-\d\d?.*|[-+]?\.(inf|nan)|=|<<)$"
 )
 _INT = re.compile(r"^[-+]?(0|[1-9][0-9]{0,17})$")
 _FLOAT = re.compile(r"^[-+]?[0-9]+\.[0-9]+$")
-_BIDI = re.compile("[\u202a-\u202e\u2066-\u2069\ufeff\x00-\x08\x0b\x0c\x0e-\x1f]")
+# Controls, marks of direction, characters without width, other line breaks, halves of characters.
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    "\ud800-\udfff\ufeff\ufffe\uffff\U000e0000-\U000e007f]"
+)
 
 
 @dataclass(frozen=True)
@@ -43,14 +48,14 @@ class ManifestError(ValueError):
 
 def load_yaml(content: bytes | str, source: str) -> tuple[Any, dict[str, int]]:
     """Return the document as JSON values and a map of dotted path -> line. ManifestError names line and path."""
-    raw = content.encode() if isinstance(content, str) else content
+    raw = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
     if len(raw) > MAX_BYTES:
         raise ManifestError(source, [Issue("", 0, f"is larger than {MAX_BYTES // 1024} kB.", "Shorten it.")])
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
         raise ManifestError(source, [Issue("", 0, "is not UTF-8 text.", "Save it as UTF-8.")]) from None
-    hidden = _BIDI.search(text)
+    hidden = _HIDDEN.search(text)
     if hidden:
         line = text.count("\n", 0, hidden.start()) + 1
         raise ManifestError(source, [Issue("", line, "holds a control character that hides text.", "Take it out.")])
@@ -68,7 +73,7 @@ def load_yaml(content: bytes | str, source: str) -> tuple[Any, dict[str, int]]:
 
 
 def _refuse_references(text: str, source: str) -> None:
-    depth = 0
+    depth, values = 0, 0
     for token in yaml.scan(text, Loader=yaml.SafeLoader):
         line = token.start_mark.line + 1
         if isinstance(token, yaml.AliasToken | yaml.AnchorToken):
@@ -80,6 +85,10 @@ def _refuse_references(text: str, source: str) -> None:
         opens = yaml.BlockMappingStartToken | yaml.BlockSequenceStartToken | yaml.FlowMappingStartToken
         depth += isinstance(token, opens | yaml.FlowSequenceStartToken)
         depth -= isinstance(token, yaml.BlockEndToken | yaml.FlowMappingEndToken | yaml.FlowSequenceEndToken)
+        # Counted here as well, so that a text with very many is not read to its end.
+        values += isinstance(token, yaml.ScalarToken) - isinstance(token, yaml.KeyToken)
+        if values > MAX_NODES:
+            raise ManifestError(source, [Issue("", line, f"holds more than {MAX_NODES} values.")])
         if depth > MAX_DEPTH:
             raise ManifestError(source, [Issue("", line, f"is nested deeper than {MAX_DEPTH}.", "Flatten it.")])
 
@@ -109,14 +118,22 @@ class _Reader:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode) or key_node.value == "<<":
                 raise ManifestError(self.source, [Issue(path, line, "has a key that is not a plain text.")])
-            key = str(key_node.value)
+            key = self._text(key_node, path, line)
             if key in result:
                 raise ManifestError(self.source, [Issue(path, line, f"has {key} twice.", "Keep one of the two.")])
             result[key] = self.value(value_node, f"{path}.{key}".strip("."), depth + 1)
         return result
 
+    def _text(self, node: yaml.ScalarNode, path: str, line: int) -> str:
+        # Once more, because "\\u202e" between quotes is written with plain letters.
+        if _HIDDEN.search(node.value):
+            raise ManifestError(
+                self.source, [Issue(path, line, "holds a control character that hides text.", "Take it out.")]
+            )
+        return str(node.value)
+
     def _scalar(self, node: yaml.ScalarNode, path: str, line: int) -> Any:
-        text = str(node.value)
+        text = self._text(node, path, line)
         if node.style is not None:
             return text
         if text in ("true", "false"):

@@ -168,12 +168,18 @@ def _compile(rule: Rule, target: TargetField) -> _Compiled:
     infos = [(TRANSFORMS[step.name], step.args) for step in rule.transforms]
     steps = []
     for position, (info, args) in enumerate(infos):
-        missing = [a.label for a in info.arguments if a.required and a.default is None and args.get(a.name) is None]
+        filled = {a.name: args.get(a.name) for a in info.arguments}
+        filled |= {
+            a.name: a.default for a in info.arguments if filled[a.name] is None or (a.choices and not filled[a.name])
+        }
+        missing = [a.label for a in info.arguments if a.required and filled[a.name] is None]
         if missing:
             raise ValueError(f"“{info.label}” needs {', '.join(missing)}")
+        strange = [a.label for a in info.arguments if a.choices and filled[a.name] not in a.choices]
+        if strange:
+            raise ValueError(f"“{info.label}” knows no such {', '.join(strange)}")
         if info.takes_all and position:
             raise ValueError(f"“{info.label}” must come first")
-        filled = {a.name: args.get(a.name, a.default) for a in info.arguments}
         steps.append((info.make(filled), info.name in ("default", "concat", "coalesce")))
     readers = [compile_path(source) for source in rule.sources]
     joined = bool(infos) and infos[0][0].takes_all

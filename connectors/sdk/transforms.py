@@ -1,5 +1,7 @@
 """The transforms of a mapping: pure, bounded, each with an error that names the value. No expressions, no regex."""
 
+import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -51,6 +53,11 @@ def _bounded(text: str) -> str:
     return text
 
 
+def _word(args: Mapping[str, Any], name: str, otherwise: str = "") -> str:
+    value = args.get(name)
+    return otherwise if value is None else _text(value)
+
+
 def _trim(_args: Mapping[str, Any]) -> Step:
     return lambda value: value.strip() if isinstance(value, str) else value
 
@@ -61,7 +68,7 @@ def _case(args: Mapping[str, Any]) -> Step:
 
 
 def _concat(args: Mapping[str, Any]) -> Step:
-    separator = args.get("separator", " ")
+    separator = _word(args, "separator", " ")
 
     def join(values: Any) -> Any:
         parts = [_text(value) for value in values if value not in (None, "")]
@@ -75,7 +82,7 @@ def _coalesce(_args: Mapping[str, Any]) -> Step:
 
 
 def _split(args: Mapping[str, Any]) -> Step:
-    separator, index = args.get("separator") or " ", int(args.get("index", 0))
+    separator, index = _word(args, "separator") or " ", int(args.get("index", 0))
 
     def part(value: Any) -> Any:
         parts = _text(value).split(separator)
@@ -85,37 +92,60 @@ def _split(args: Mapping[str, Any]) -> Step:
 
 
 def _replace(args: Mapping[str, Any]) -> Step:
-    old, new = args["old"], args.get("new") or ""
-    return lambda value: _bounded(_text(value).replace(old, new))
+    old, new = _word(args, "old"), _word(args, "new")
+    if not old:
+        raise ValueError("there is nothing to replace")
+
+    def replace(value: Any) -> str:
+        text = _text(value)
+        if len(text) + text.count(old) * (len(new) - len(old)) > LONGEST:
+            raise ValueError(f"would be longer than {LONGEST:,} characters")
+        return text.replace(old, new)
+
+    return replace
 
 
 def _substring(args: Mapping[str, Any]) -> Step:
     start, length = int(args.get("start", 0)), args.get("length")
     end = None if length in (None, "") else start + int(str(length))
+    if end is not None and end < start:
+        raise ValueError("the number of characters is negative")
+    if start < 0 and end is not None and end >= 0:
+        end = None
     return lambda value: _text(value)[start:end]
 
 
 def _number(args: Mapping[str, Any]) -> Step:
     decimal = args.get("decimal") or "."
-    thousands = "," if decimal == "." else "."
-    kept = set("0123456789-+") | {decimal}
+    form = _number_form(decimal, "," if decimal == "." else ".")
 
     def parse(value: Any) -> Any:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return value
-        text = _text(value).strip()
-        digits = "".join(c for c in text.replace(thousands, "") if c in kept).replace(decimal, ".")
-        letters = [c for c in text if c.isalpha()]
-        try:
-            # A currency code may stand beside the number; more letters than that are no number.
-            number = float(digits) if len(letters) <= 3 else None
-        except ValueError:
-            number = None
-        if number is None or number != number or abs(number) > 1e18:
+            number = value
+        else:
+            text = _text(value).strip().replace("\u2212", "-")
+            found = form.fullmatch(text) if len(text) <= 64 else None
+            if found is None or (found["before"] and found["sign"]):
+                raise ValueError("is not a number")
+            digits = re.sub(
+                r"[^0-9eE.+-]", "", found["digits"].replace(decimal, "\0").replace(".", "").replace("\0", ".")
+            )
+            sign = -1 if "-" in (found["before"], found["sign"]) else 1
+            number = sign * (int(digits) if digits.isdigit() else float(digits))
+        if abs(number) > 1e18 or not math.isfinite(number):
             raise ValueError("is not a number")
-        return int(number) if number.is_integer() else number
+        return int(number) if isinstance(number, float) and number.is_integer() else number
 
     return parse
+
+
+def _number_form(decimal: str, thousands: str) -> re.Pattern[str]:
+    # A currency sign or a unit of up to three letters may stand on either side; whatever else is there is no number.
+    unit = r"(?:[^\W\d_]{1,3}\.?)?[^\w\s.,:/()+*;=<>-]?"
+    d, between = re.escape(decimal), rf"[{thousands} \u00a0\u202f'’]"
+    whole = rf"(?:[0-9]{{1,3}}(?:{between}[0-9]{{2,3}})*{between}[0-9]{{3}}|[0-9]+)"
+    digits = rf"(?P<digits>(?:{whole}(?:{d}[0-9]*)?|{d}[0-9]+)(?:[eE][+-]?[0-9]{{1,3}})?)"
+    return re.compile(rf"(?P<before>[+-]?)\s*{unit}\s*(?P<sign>[+-]?)\s*{digits}\s*{unit}")
 
 
 def _boolean(args: Mapping[str, Any]) -> Step:
@@ -134,56 +164,62 @@ def _boolean(args: Mapping[str, Any]) -> Step:
 
 
 _TOKENS = {"YYYY": "%Y", "MM": "%m", "DD": "%d", "hh": "%H", "mm": "%M", "ss": "%S"}
+_TOKEN = re.compile("|".join(_TOKENS))
 
 
-def _format(pattern: str) -> str:
-    result = pattern.replace("%", "%%")
-    for token, code in _TOKENS.items():
-        result = result.replace(token, code)
-    return result
+def _format(form: str) -> str:
+    found = _TOKEN.findall(form)
+    if len(set(found)) < len(found):
+        raise ValueError(f"{form} names a part of the date twice")
+    return _TOKEN.sub(lambda token: _TOKENS[token[0]], form.replace("%", "%%"))
 
 
 def _zone(args: Mapping[str, Any]) -> ZoneInfo:
     try:
-        return ZoneInfo(args.get("zone") or "UTC")
-    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo(_word(args, "zone") or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(f"{args.get('zone')} is not a time zone such as Europe/London") from None
 
 
 def _date_parse(args: Mapping[str, Any]) -> Step:
-    given = args.get("format") or "YYYY-MM-DD"
+    given = _word(args, "format") or "YYYY-MM-DD"
     pattern, zone, timed = _format(given), _zone(args), "hh" in given
 
     def parse(value: Any) -> str:
-        if given in ("epoch_s", "epoch_ms"):
-            seconds = float(value) / (1000 if given == "epoch_ms" else 1)
-            return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+        text = _text(value).strip()
         try:
-            moment = datetime.strptime(_text(value).strip(), pattern).replace(tzinfo=zone)
-        except ValueError:
+            if given in ("epoch_s", "epoch_ms"):
+                moment = datetime.fromtimestamp(float(text) / (1000 if given == "epoch_ms" else 1), UTC)
+            else:
+                moment = datetime.strptime(text, pattern).replace(tzinfo=zone)
+                if not timed:
+                    return moment.date().isoformat()
+            return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        except (ValueError, OverflowError, OSError):
             raise ValueError(f"is not a date of the form {given}") from None
-        if not timed:
-            return moment.date().isoformat()
-        return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
     return parse
 
 
 def _date_format(args: Mapping[str, Any]) -> Step:
-    pattern, zone = _format(args.get("format") or "YYYY-MM-DD"), _zone(args)
+    form, zone = _word(args, "format") or "YYYY-MM-DD", _zone(args)
 
     def show(value: Any) -> str:
+        text = _text(value).strip()
         try:
-            moment = datetime.fromisoformat(_text(value).strip())
-        except ValueError:
+            moment = datetime.fromisoformat(text)
+            moment = moment.astimezone(zone) if moment.tzinfo else moment
+        except (ValueError, OverflowError):
             raise ValueError("is not a date") from None
-        return (moment.astimezone(zone) if moment.tzinfo else moment).strftime(pattern)
+        parts = (f"{moment.year:04}", *(f"{part:02}" for part in moment.timetuple()[1:6]))
+        written = dict(zip(_TOKENS, parts, strict=True))
+        return _TOKEN.sub(lambda token: written[token[0]], form)
 
     return show
 
 
 def _value_table(args: Mapping[str, Any]) -> Step:
-    table = {str(key).casefold(): value for key, value in dict(args.get("table") or {}).items()}
+    table = {str(key).strip().casefold(): value for key, value in dict(args.get("table") or {}).items()}
     other = args.get("otherwise") or "keep"
 
     def translate(value: Any) -> Any:

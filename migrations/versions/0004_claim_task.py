@@ -102,3 +102,4 @@ def downgrade() -> None:
     for name, signature in SIGNATURES.items():
         op.execute(f"DROP FUNCTION {name}({signature})")
     op.execute("DROP POLICY patchbay_lookup_crosses ON tenants")
+    op.execute("REVOKE SELECT ON tenants FROM patchbay_lookup")
