@@ -1,9 +1,9 @@
 """The public names of the connector SDK: the one import an author or the platform needs."""
 
-from connectors.sdk.answers import Pace
 from connectors.sdk.contract import Account, Connector, External, Page, Rejected, Session
 from connectors.sdk.errors import (
     AuthError,
+    ChangedError,
     ConfigError,
     ConnectorError,
     ContractError,
@@ -35,16 +35,18 @@ from connectors.sdk.mapping import (
     suggest_rules,
     suggest_transform,
 )
+from connectors.sdk.pace import Pace, SharedPace
 from connectors.sdk.paging import Checkpoint
 from connectors.sdk.secret import Secret
 from connectors.sdk.transforms import TRANSFORMS, TransformInfo
+from connectors.sdk.writing import Outgoing, Refused, Writer, Written
 
 __all__ = [
-    "TRANSFORMS", "Account", "AuthError", "Checkpoint", "Choice", "CompiledMapping", "ConfigError", "Connector",
+    "TRANSFORMS", "Account", "AuthError", "ChangedError", "Checkpoint", "Choice", "CompiledMapping", "ConfigError", "Connector",
     "ConnectorError", "ContractError", "CursorExpiredError", "EgressError", "Exchange", "External", "FieldInfo",
-    "FieldProblem", "HttpClient", "Issue", "Manifest", "ManifestError", "Mapped", "MappingError", "Pace", "Page",
-    "RateLimitedError", "RecordError", "Rejected", "Response", "RetryableError", "Rule", "ScopeError", "Secret",
-    "Session", "TargetField", "TooLargeError", "Transform", "TransformInfo", "UnavailableError", "VendorDataError",
+    "FieldProblem", "HttpClient", "Issue", "Manifest", "ManifestError", "Mapped", "MappingError", "Outgoing", "Pace", "Page",
+    "RateLimitedError", "RecordError", "Refused", "Rejected", "Response", "RetryableError", "Rule", "ScopeError", "Secret",
+    "Session", "SharedPace", "TargetField", "TooLargeError", "Transform", "TransformInfo", "UnavailableError", "VendorDataError", "Writer", "Written",
     "canonical", "compile_mapping", "digest", "fits", "json_schema", "load_manifest", "manifest_from_json",
     "rules_from_json", "rules_to_json", "suggest_rules", "suggest_transform",
 ]  # fmt: skip

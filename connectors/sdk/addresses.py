@@ -35,3 +35,12 @@ def is_public(address: Address) -> bool:
 def is_allowed(address: Address, allow: Collection[Network]) -> bool:
     """Whether the address is in one of the private networks that the operator allows."""
     return any(address.version == network.version and address in network for network in allow)
+
+
+def literal(host: str) -> bool:
+    """Whether a host is written as an address, in any of the forms a resolver takes: `127.1`, `0x7f.1`, `[::1]`."""
+    name = host.rsplit("@", 1)[-1]
+    if name.startswith("[") or ":" in name.rsplit(":", 1)[0]:
+        return True
+    labels = name.rsplit(":", 1)[0].rstrip(".").split(".")
+    return bool(labels) and all(label.isdigit() or label.lower().startswith("0x") for label in labels[-1:])

@@ -1,29 +1,31 @@
 """What an answer means: the manifest's error table first, then what the status says everywhere."""
 
-import time
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from connectors.sdk.errors import (
     AuthError,
+    ChangedError,
     ConfigError,
     ConnectorError,
     CursorExpiredError,
     RateLimitedError,
+    RecordError,
     ScopeError,
     UnavailableError,
     VendorDataError,
 )
 from connectors.sdk.expressions import look_up
 from connectors.sdk.http import Response
-from connectors.sdk.manifest import ErrorRule, Limits, Manifest
+from connectors.sdk.manifest import ErrorRule, Manifest
 
 LONGEST_PAUSE = 900.0
 _MEANINGS: dict[str, type[ConnectorError]] = {
     "retry": UnavailableError, "rate_limited": RateLimitedError, "reconnect": AuthError, "forbidden": ScopeError,
     "settings": ConfigError, "cursor_expired": CursorExpiredError, "fail": ConnectorError,
+    "changed": ChangedError, "skip_record": RecordError,
 }  # fmt: skip
 
 
@@ -34,8 +36,8 @@ def raise_for(manifest: Manifest, response: Response) -> bool:
             if rule.means == "ignore":
                 return False
             raise _MEANINGS[rule.means](
-                _detail(response), user_message=rule.sentence or "", fix=rule.fix or "",
-                retry_after=retry_after(response.headers),
+                _detail(response) + (f" Missing: {rule.scope}." if rule.scope else ""),
+                user_message=rule.sentence or "", fix=rule.fix or "", retry_after=retry_after(response.headers),
             )  # fmt: skip
     if response.status < 300:
         return True
@@ -52,6 +54,8 @@ def _by_status(manifest: Manifest, response: Response) -> ConnectorError:
         return ScopeError(detail, user_message=f"The account connected to {name} may not read this data.")
     if response.status in (408, 425) or response.status >= 500:
         return UnavailableError(detail, user_message=f"{name} cannot be reached at the moment.", retry_after=pause)
+    if response.status == 412:
+        return ChangedError(detail)
     if response.status == 410:
         return CursorExpiredError(detail)
     if response.status in (301, 302, 303, 307, 308):
@@ -93,43 +97,12 @@ def retry_after(headers: Mapping[str, str], at: datetime | None = None) -> float
     except ValueError:
         try:
             moment = parsedate_to_datetime(text)
-            seconds = (moment - (at or datetime.now(moment.tzinfo))).total_seconds()
-        except (ValueError, TypeError):
+            # "-0000" says that the zone is not known: it is read as UTC.
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            seconds = (moment - (at or datetime.now(UTC))).total_seconds()
+        except (ValueError, TypeError, OverflowError):
             return None
     return min(max(seconds, 1.0), LONGEST_PAUSE) if seconds == seconds else None
-
-
-class Pace:
-    """Keeps calls within the declared budget and what the headers say is left."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._free_at = 0.0
-        self._closed_until = 0.0
-
-    def wait(self) -> None:
-        """Wait for the next call's turn; RateLimitedError when the other side has no calls left for longer."""
-        left = self._closed_until - time.time()
-        if left > 0:
-            raise RateLimitedError("The remaining calls are used up.", retry_after=min(left, LONGEST_PAUSE))
-        if self._limits.calls:
-            gap = self._limits.seconds / self._limits.calls
-            at = time.monotonic()
-            if self._free_at > at:
-                time.sleep(self._free_at - at)
-            self._free_at = max(at, self._free_at) + gap
-
-    def note(self, headers: Mapping[str, str]) -> None:
-        """Read what an answer says of the remaining calls; garbage is ignored."""
-        limits = self._limits
-        if not limits.remaining_header or headers.get(limits.remaining_header.lower()) != "0":
-            return
-        try:
-            reset = float(headers.get((limits.reset_header or "").lower(), "1"))
-        except ValueError:
-            return
-        ends = reset if limits.reset_kind == "epoch" else time.time() + reset
-        self._closed_until = min(ends, time.time() + LONGEST_PAUSE)
 
 
 def first(data: Any, path: str) -> list[Any]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from connectors.sdk.errors import AuthError
-from connectors.sdk.manifest import Auth
+from connectors.sdk.schema.auth import Auth
 from connectors.sdk.secret import Secret
 
 
@@ -20,16 +20,35 @@ def authorise(
     """Return (headers, query, values to redact) for a call. AuthError when the credential is not there."""
     if auth.kind == "none":
         return {}, {}, ()
-    name = {"basic": auth.password, "oauth2": "access_token"}.get(auth.kind, auth.field)
+    if auth.kind == "keys":
+        return _keys(auth, credentials)
+    name = "access_token" if auth.has_token else auth.password if auth.kind == "basic" else auth.field
+    value = _value(credentials, name)
+    if auth.kind == "basic":
+        user = value if auth.user_is_key else str(settings.get(auth.username or "", ""))
+        header = basic_header(user, "" if auth.user_is_key else value)
+        return {"authorization": header}, {}, (value, header.split(" ", 1)[1])
+    if auth.place == "query":
+        return {}, {auth.parameter: value}, (value,)
+    token = auth.has_token or auth.kind == "bearer"
+    prefix = auth.prefix or ("Bearer " if token and auth.parameter == "Authorization" else "")
+    return {auth.parameter.lower(): f"{prefix}{value}"}, {}, (value,)
+
+
+def _keys(auth: Auth, credentials: Mapping[str, Secret]) -> tuple[dict[str, str], dict[str, str], tuple[str, ...]]:
+    headers: dict[str, str] = {}
+    query: dict[str, str] = {}
+    for key in auth.keys:
+        value = _value(credentials, key.field)
+        if key.place == "query":
+            query[key.parameter] = value
+        else:
+            headers[key.parameter.lower()] = f"{key.prefix}{value}"
+    return headers, query, tuple(_value(credentials, key.field) for key in auth.keys)
+
+
+def _value(credentials: Mapping[str, Secret], name: str | None) -> str:
     secret = credentials.get(name or "")
     if not secret:
         raise AuthError("There is no credential for this connection.")
-    value = secret.reveal()
-    if auth.kind == "basic":
-        header = basic_header(str(settings.get(auth.username or "", "")), value)
-        return {"authorization": header}, {}, (value, header.split(" ", 1)[1])
-    if auth.kind in ("oauth2", "bearer"):
-        return {"authorization": f"Bearer {value}"}, {}, (value,)
-    if auth.place == "query":
-        return {}, {auth.parameter: value}, (value,)
-    return {auth.parameter.lower(): f"{auth.prefix}{value}"}, {}, (value,)
+    return secret.reveal()

@@ -94,6 +94,14 @@ class CursorExpiredError(RetryableError):
     code = "cursor_expired"
 
 
+class ChangedError(ConnectorError):
+    """Somebody else changed the record since it was read (412, or the vendor's own word): read, merge, write again."""
+
+    code = "changed_meanwhile"
+    default_user_message = "The record was changed at the other side while it was being written."
+    default_fix = "Nothing to do: it is read again and joined."
+
+
 class RecordError(ConnectorError):
     """This record only; the others go on."""
 

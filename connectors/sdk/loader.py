@@ -25,12 +25,13 @@ _HIDDEN = re.compile(
 
 @dataclass(frozen=True)
 class Issue:
-    """One thing that is wrong: dotted path, line (from 1, 0 unknown), what, and how to right it."""
+    """One thing that is wrong: dotted path, line (from 1, 0 unknown), what, how to right it, and the check's stable id."""
 
     path: str
     line: int
     message: str
     fix: str = ""
+    id: str = "yaml"
 
     def __str__(self) -> str:
         place = f"line {self.line}, " if self.line else ""

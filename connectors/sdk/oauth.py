@@ -4,19 +4,20 @@ RFC 6749, RFC 7636 (PKCE, S256), RFC 7009 (revocation). Authlib builds the URL a
 through the egress guard.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote_plus
 
 from authlib.common.urls import add_params_to_uri
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from connectors.sdk.auth import basic_header
 from connectors.sdk.errors import AuthError, ConnectorError, RateLimitedError, UnavailableError, VendorDataError
-from connectors.sdk.expressions import fill, look_up
+from connectors.sdk.expressions import fill, fill_path, look_up
 from connectors.sdk.http import HttpClient, Response
-from connectors.sdk.manifest import Auth
+from connectors.sdk.schema.auth import Auth
 from connectors.sdk.secret import Secret
 
 # Only these end a grant (RFC 6749, section 5.2); all else may pass by itself.
@@ -42,17 +43,32 @@ class TokenSet:
     kept: Mapping[str, Any] = field(default_factory=dict)
 
 
+def address(template: str | None, names: Mapping[str, Any]) -> str:
+    """Return an address of the sign-in; only the origin decides the host, all else is percent-encoded."""
+    return fill_path(str(template).replace("{origin}", str(names.get("origin", ""))), names)
+
+
 def authorize_url(
-    auth: Auth, client_id: str, redirect_uri: str, *, state: str, verifier: str, names: Mapping[str, Any]
-) -> str:
-    """Return the address of the vendor's consent page; `names` fills places such as {origin}."""
+    auth: Auth, client_id: str, redirect_uri: str, *, state: str, verifier: str, names: Mapping[str, Any],
+    left_out: Collection[str] = (),
+) -> str:  # fmt: skip
+    """Return the address of the vendor's consent page.
+
+    `names` fills places such as {origin}; `left_out` are optional scopes that the customer does not want to give.
+    """
+    apart = auth.optional_scope_parameter
+    asked = [scope for scope in auth.scopes if not (scope.optional and scope.name in left_out)]
+    required = [scope.name for scope in asked if not (apart and scope.optional)]
     params = [
         ("response_type", "code"), ("client_id", client_id), ("redirect_uri", redirect_uri), ("state", state),
-        ("scope", auth.scope_separator.join(scope.name for scope in auth.scopes)),
+        (auth.scope_parameter, auth.scope_separator.join(required)),
     ]  # fmt: skip
+    if apart:
+        params.append((apart, auth.scope_separator.join(scope.name for scope in asked if scope.optional)))
+    params += [(name, str(fill(value, names))) for name, value in auth.authorize_params.items()]
     if auth.pkce:
         params += [("code_challenge", create_s256_code_challenge(verifier)), ("code_challenge_method", "S256")]
-    return str(add_params_to_uri(fill(auth.authorize_url, names), params))
+    return str(add_params_to_uri(address(auth.authorize_url, names), params))
 
 
 def exchange_code(
@@ -71,38 +87,65 @@ def refresh(
 ) -> TokenSet:
     """Return fresh tokens; AuthError only when the grant is gone, transient errors otherwise."""
     body = {"grant_type": "refresh_token", "refresh_token": token.reveal()}
-    return _token(http, auth, client, body, names, at, (token.reveal(),))
+    return _token(http, auth, client, body, names, at, (token.reveal(),), url=auth.refresh_url)
 
 
-def revoke(http: HttpClient, auth: Auth, client: OAuthClient, token: Secret, *, names: Mapping[str, Any]) -> None:
-    """Give a token back (RFC 7009); a vendor without an address for it is left alone."""
-    if auth.revoke_url:
-        answer = _post(http, auth, client, fill(auth.revoke_url, names), {"token": token.reveal()}, (token.reveal(),))
-        if answer.status >= 500 or answer.status == 429:
-            raise UnavailableError(f"Revocation answered {answer.status}.")
+def client_credentials(
+    http: HttpClient, auth: Auth, client: OAuthClient, *, names: Mapping[str, Any], at: datetime
+) -> TokenSet:
+    """Return a token for the application itself (RFC 6749, section 4.4)."""
+    body = {"grant_type": "client_credentials"}
+    if auth.scopes:
+        body[auth.scope_parameter] = auth.scope_separator.join(scope.name for scope in auth.scopes)
+    return _token(http, auth, client, body, names, at, ())
+
+
+def revoke(http: HttpClient, auth: Auth, client: OAuthClient, token: Secret, *, names: Mapping[str, Any]) -> bool:
+    """Give a token back (RFC 7009) and return whether the vendor took it; False where it has no address for it."""
+    if not auth.revoke_url:
+        return False
+    url = address(auth.revoke_url, {**names, "token": token.reveal()})
+    if auth.revoke_method == "DELETE":
+        answer = http.request("DELETE", url, secrets=(token.reveal(),))
+    else:
+        answer = _post(http, auth, client, url, {"token": token.reveal()}, (token.reveal(),))
+    if answer.status >= 500 or answer.status == 429:
+        raise UnavailableError(f"Revocation answered {answer.status}.")
+    # A token that is not known any more is gone as well.
+    return answer.status < 300 or answer.status in (400, 404)
 
 
 def _post(
     http: HttpClient, auth: Auth, client: OAuthClient, url: str, body: dict[str, str], secrets: tuple[str, ...]
 ) -> Response:
-    headers = {}
+    headers, secret = {}, client.secret.reveal()
     if auth.client_auth == "basic":
-        headers["authorization"] = basic_header(client.id, client.secret.reveal())
+        # RFC 6749, section 2.3.1: both are form-encoded before they are joined.
+        headers["authorization"] = basic_header(quote_plus(client.id), quote_plus(secret))
     else:
-        body = {**body, "client_id": client.id, "client_secret": client.secret.reveal()}
-    return http.request("POST", url, headers=headers, data=body, secrets=(*secrets, client.secret.reveal()))
+        body = {**body, "client_id": client.id} | ({"client_secret": secret} if secret else {})
+    hidden = (*secrets, secret, *(value for value in headers.values()))
+    if auth.client_auth == "json":
+        return http.request("POST", url, headers=headers, json=body, secrets=hidden)
+    return http.request("POST", url, headers=headers, data=body, secrets=hidden)
 
 
 def _token(
     http: HttpClient, auth: Auth, client: OAuthClient, body: dict[str, str], names: Mapping[str, Any],
-    at: datetime, secrets: tuple[str, ...],
+    at: datetime, secrets: tuple[str, ...], *, url: str | None = None,
 ) -> TokenSet:  # fmt: skip
-    response = _post(http, auth, client, fill(auth.token_url, names), body, secrets)
-    data = _answer(response)
+    body = body | {name: str(fill(value, names)) for name, value in auth.token_params.items()}
+    data = answer_of(_post(http, auth, client, address(url or auth.token_url, names), body, secrets))
+    return token_set(auth, data, at, body.get("refresh_token"))
+
+
+def token_set(auth: Auth, data: dict[str, Any], at: datetime, refresh_token: str | None = None) -> TokenSet:
+    """Return what a token answer holds; a refresh token that is not sent anew stays."""
     if not isinstance(data.get("access_token"), str):
         raise VendorDataError("The token answer holds no access token.")
     lifetime = data.get("expires_in")
-    kept_token = data.get("refresh_token") or body.get("refresh_token")
+    lifetime = float(lifetime) if isinstance(lifetime, str) and lifetime.isdigit() else lifetime
+    kept_token = data.get("refresh_token") or refresh_token
     return TokenSet(
         access_token=Secret(data["access_token"]),
         refresh_token=Secret(kept_token) if kept_token else None,
@@ -112,7 +155,8 @@ def _token(
     )
 
 
-def _answer(response: Response) -> dict[str, Any]:
+def answer_of(response: Response) -> dict[str, Any]:
+    """Return the object in a token answer; AuthError when the grant is gone, UnavailableError for what may pass."""
     if response.status == 429:
         raise RateLimitedError("The token endpoint asks to slow down.", retry_after=60)
     if response.status >= 500:

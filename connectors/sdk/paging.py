@@ -1,18 +1,18 @@
 """How the next page is found, and what stops a paging that would never end (reliability V07-V09)."""
 
 import hashlib
-import re
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urljoin
 
 import orjson
+from requests.utils import parse_header_links
 
-from connectors.sdk.errors import ConnectorError
+from connectors.sdk.errors import ConnectorError, VendorDataError
 from connectors.sdk.expressions import look_up
 from connectors.sdk.http import Response
-from connectors.sdk.manifest import Paging
+from connectors.sdk.schema.streams import Paging
 
-_NEXT = re.compile(r'<([^>]+)>\s*;[^,]*\brel="?next"?')
 _REMEMBERED, _EMPTY_PAGES = 50, 3
 
 
@@ -28,6 +28,11 @@ class Checkpoint:
     page: int = 0
     fingerprint: str | None = None
     empty: int = 0
+    # The start of the window that is being read, and how many items of it have been.
+    window: str | None = None
+    count: int = 0
+    # The vendor's own time at the start of the pass.
+    started: str | None = None
 
     @classmethod
     def start(cls, mode: str, since: str | None) -> "Checkpoint":
@@ -44,34 +49,57 @@ class Checkpoint:
         return cls(**{**data, "seen": tuple(data["seen"])})
 
 
-def page_query(paging: Paging, token: Any) -> dict[str, Any]:
-    """Return the query parameters of a page."""
-    query: dict[str, Any] = {paging.size_parameter: paging.size} if paging.size_parameter else {}
+def position(paging: Paging, token: Any) -> dict[str, Any]:
+    """Return the parameters that ask for a page."""
+    asked: dict[str, Any] = {paging.size_parameter: paging.size} if paging.size_parameter else {}
     if paging.kind == "page":
-        query[paging.parameter] = token if token is not None else paging.start
+        asked[paging.parameter] = token if token is not None else paging.start
     elif paging.kind == "offset":
-        query[paging.parameter] = token or 0
-    elif paging.kind == "cursor" and token is not None:
-        query[paging.parameter] = token
-    return query
+        asked[paging.parameter] = token or 0
+    elif paging.kind in ("cursor", "last_id") and token is not None:
+        asked[paging.parameter] = token
+    return asked
 
 
-def next_token(paging: Paging, token: Any, response: Response, data: Any, count: int) -> Any:
-    """Return what finds the page after this one, None when this was the last."""
-    if paging.kind in ("cursor", "next_url"):
-        return look_up(data, paging.path or "") or None
-    if paging.kind == "header_url":
-        return response.headers.get(paging.header.lower()) or None
-    if paging.kind == "link":
-        found = _NEXT.search(response.headers.get("link", ""))
-        return found[1] if found else None
-    if count < paging.size:
+def next_token(paging: Paging, token: Any, response: Response, data: Any, items: list[Any]) -> Any:
+    """Return what finds the page after this one, None when this was the last. VendorDataError when it is unusable."""
+    if paging.more and not look_up(data, paging.more):
         return None
-    if paging.kind == "page":
-        return (token if token is not None else paging.start) + 1
-    if paging.kind == "offset":
-        return (token or 0) + count
+    match paging.kind:
+        case "cursor":
+            return _plain(look_up(data, paging.path or "")) or None
+        case "next_url" | "link" | "header_url":
+            return _address(paging, response, data)
+        case "last_id":
+            found = look_up(items[-1], paging.path or "id") if items else None
+            return _plain(found) if paging.more or len(items) >= paging.size else None
+        case "page" if paging.more or len(items) >= paging.size:
+            return (token if token is not None else paging.start) + 1
+        case "offset" if paging.more or len(items) >= paging.size:
+            return (token or 0) + len(items)
     return None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict | list | bool):
+        raise VendorDataError("The answer's cursor is neither a text nor a number.")
+    return value
+
+
+def _address(paging: Paging, response: Response, data: Any) -> str | None:
+    if paging.kind == "link":
+        links = parse_header_links(response.headers.get("link", ""))
+        found = next((link["url"] for link in links if "next" in str(link.get("rel", "")).lower().split()), None)
+    elif paging.kind == "header_url":
+        found = response.headers.get(paging.header.lower())
+    else:
+        found = look_up(data, paging.path or "")
+    if not found:
+        return None
+    if not isinstance(found, str):
+        raise VendorDataError("The answer's next address is not a text.")
+    # RFC 8288, section 3.1: a link may be relative to the page it stands on.
+    return urljoin(response.url, found)
 
 
 def advance(paging: Paging, at: Checkpoint, token: Any, ids: list[str], high_water: str | None) -> Checkpoint:

@@ -202,7 +202,13 @@ def test_s08_no_metadata_service_is_reached(host: str, answer: str) -> None:
 def test_s09_no_oauth_address_leads_inside(start: Start, listed: bool) -> None:
     inside = start(Sinkhole())
     origin = f"http://127.0.0.1:{inside.port}"
-    auth = Auth(kind="oauth2", authorize_url=f"{origin}/a", token_url=f"{origin}/t", revoke_url=f"{origin}/r")
+    auth = Auth(
+        kind="oauth2",
+        authorize_url=f"{origin}/a",
+        token_url=f"{origin}/t",
+        revoke_url=f"{origin}/r",
+        scopes=[{"name": "read", "reason": "To read."}],
+    )
     client, token, at = OAuthClient("id", Secret(CANARY)), Secret("token-1234"), datetime(2026, 11, 24, tzinfo=UTC)
     http = HttpClient(hosts={origin} if listed else {HOST}, allow=ALLOW, timeout=0.5)
     with pytest.raises(EgressError):

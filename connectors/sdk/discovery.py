@@ -1,0 +1,45 @@
+"""An account's own fields: what a vendor's list of properties says, joined with the declared fields."""
+
+from typing import Any
+
+from connectors.sdk.expressions import look_up
+from connectors.sdk.fields import Choice, FieldInfo
+from connectors.sdk.manifest import Stream
+from connectors.sdk.reading import holds
+
+
+def merge(stream: Stream, items: list[Any]) -> list[FieldInfo]:
+    """Return the declared fields, then the discovered ones; a declared field keeps its own words."""
+    found = stream.discovery
+    assert found is not None
+    fields = {info.name: info for info in stream.field_infos()}
+    for item in items:
+        if not all(holds(condition, item) for condition in found.where):
+            continue
+        name = f"{found.prefix}{look_up(item, found.name)}"
+        if name in fields or look_up(item, found.name) in (None, ""):
+            continue
+        fields[name] = FieldInfo(
+            name, str(look_up(item, found.label) or name)[:200], found.types.get(str(look_up(item, found.type)), "text"),
+            required=_flag(item, found.required), read_only=_flag(item, found.read_only),
+            custom=not _flag(item, found.standard) if found.standard else _flag(item, found.custom, otherwise=True),
+            choices=tuple(_choices(stream, item)),
+        )  # fmt: skip
+    return list(fields.values())
+
+
+def _flag(item: Any, path: str | None, *, otherwise: bool = False) -> bool:
+    return bool(look_up(item, path)) if path else otherwise
+
+
+def _choices(stream: Stream, item: Any) -> list[Choice]:
+    found = stream.discovery
+    assert found is not None
+    options = look_up(item, found.choices) if found.choices else None
+    choices = []
+    for option in options if isinstance(options, list) else []:
+        value = look_up(option, found.choice_value) if isinstance(option, dict) else option
+        if value is not None:
+            label = look_up(option, found.choice_label) if isinstance(option, dict) else value
+            choices.append(Choice(str(value), str(label or value)))
+    return choices

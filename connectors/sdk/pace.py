@@ -1,0 +1,94 @@
+"""Keeping to what the other side allows: the declared budget, shared by all workers, and what its headers say."""
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Protocol
+
+from connectors.sdk.answers import LONGEST_PAUSE
+from connectors.sdk.errors import RateLimitedError
+from connectors.sdk.schema.operations import Limits
+
+# Without the shared limiter each worker keeps to a quarter of the budget: slower, never unlimited.
+_ALONE = 4
+_LONGEST_WAIT = 10.0
+
+
+class SharedPace(Protocol):
+    """A limiter that all workers share for one connection."""
+
+    def take(self, calls: int, seconds: float) -> float | None:
+        """Take a turn: 0 when it is taken, else seconds to wait; None when the limiter is away."""
+
+    def close(self, seconds: float) -> None:
+        """Let nobody call for so long."""
+
+    def closed(self) -> float:
+        """Return for how many seconds nobody may call."""
+
+
+class Pace:
+    """What one session waits for before each call."""
+
+    def __init__(
+        self, limits: Limits, shared: SharedPace | None = None, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._limits, self._shared, self._sleep = limits, shared, sleep
+        self._free_at = 0.0
+        self._closed_until = 0.0
+
+    def wait(self) -> None:
+        """Wait for the next call's turn; RateLimitedError when the other side has no calls left for longer."""
+        closed = max(self._closed_until - time.time(), self._shared.closed() if self._shared else 0.0)
+        if closed > 0:
+            raise RateLimitedError("The remaining calls are used up.", retry_after=min(closed, LONGEST_PAUSE))
+        if not self._limits.calls:
+            return
+        waited = 0.0
+        while self._shared is not None:
+            pause = self._shared.take(self._limits.calls, self._limits.seconds)
+            if pause is None:
+                break
+            if pause <= 0:
+                return
+            if waited + pause > _LONGEST_WAIT:
+                raise RateLimitedError("The budget of calls is used up.", retry_after=min(pause, LONGEST_PAUSE))
+            self._sleep(pause)
+            waited += pause
+        self._wait_alone(_ALONE if self._shared else 1)
+
+    def _wait_alone(self, share: int) -> None:
+        gap = self._limits.seconds / (self._limits.calls or 1) * share
+        at = time.monotonic()
+        if self._free_at > at:
+            self._sleep(self._free_at - at)
+        self._free_at = max(at, self._free_at) + gap
+
+    def note(self, headers: Mapping[str, str], status: int = 200) -> None:
+        """Read what an answer says of the remaining calls; garbage is ignored."""
+        limits = self._limits
+        left = headers.get((limits.remaining_header or "").lower(), "") if limits.remaining_header else ""
+        if left.strip() not in ("0", "0.0"):
+            return
+        pause = reset_pause(limits, headers.get((limits.reset_header or "").lower(), "1"), time.time())
+        if pause is None or pause <= 0:
+            return
+        self._closed_until = time.time() + pause
+        if self._shared:
+            self._shared.close(pause)
+
+
+def reset_pause(limits: Limits, text: str, at: float) -> float | None:
+    """Return the seconds until the window of a reset header opens, 15 minutes at most; None for garbage."""
+    try:
+        if limits.reset_kind == "iso":
+            pause = datetime.fromisoformat(text).timestamp() - at
+        else:
+            number = float(text)
+            pause = number if limits.reset_kind == "seconds" else number / _UNITS[limits.reset_kind] - at
+    except (ValueError, OverflowError, OSError):
+        return None
+    return min(pause, LONGEST_PAUSE) if pause == pause else None
+
+
+_UNITS = {"epoch": 1, "epoch_ms": 1000}
