@@ -26,6 +26,8 @@ VIEWS: tuple[str, ...] = (
     "app.views.records",
     "app.views.problems",
     "app.views.object_types",
+    "app.views.oauth_clients",
+    "app.views.fleet",
 )
 # Shown in the development profile only.
 DEVELOPMENT_VIEWS: tuple[str, ...] = ("app.views.mailbox", "app.views.styleguide")

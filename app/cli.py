@@ -12,7 +12,7 @@ from app.crypto import generate_keys
 from app.db import db
 from app.extensions import settings
 from app.models.accounts import Tenant
-from app.services import accounts, audit, credentials, listings
+from app.services import accounts, audit, listings, oauth_clients
 from app.services.object_types import seed_object_types
 from app.tenancy import PLATFORM_TENANT, bind_tenant
 from app.transaction import transaction
@@ -79,7 +79,7 @@ def demo_seed() -> None:
     with transaction():
         seed_object_types()
         listings.import_first_party()
-        credentials.save_client("sandbox", "patchbay", "sandbox-secret")
+        oauth_clients.save_client("sandbox", "patchbay", "sandbox-secret")
     _demo_tenant(
         "Aldgate Joinery",
         [("maja@aldgate.example", "Maja Lindqvist", "owner"), ("ravi@aldgate.example", "Ravi Menon", "admin"),

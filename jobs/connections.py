@@ -4,15 +4,21 @@ import uuid
 from dataclasses import replace
 from datetime import timedelta
 
+from flask import current_app
+
 from app.clock import now
-from app.services import connections, credentials, listings, oauth, runs, tasks
+from app.services import connections, credentials, listings, oauth, oauth_clients, runs, tasks
 from app.services.tasks import Again, Done, LeasedTask, Outcome
 from app.transaction import outside, transaction
+from connectors import registry
 from connectors.sdk import Checkpoint, Connector, ConnectorError, FieldInfo, Session
 from connectors.sdk import oauth as vendor_oauth
 from connectors.sdk.expressions import look_up
 from jobs.drain import Slice
 from jobs.vendor import http_client, refresh_tokens, vendor_session
+
+# A stream of children shows a record only after its parents have been read.
+_LOOK_FOR_SAMPLE = 3
 
 
 def test_connection(task: LeasedTask, _slice: Slice) -> Outcome:
@@ -32,6 +38,7 @@ def _test(task: LeasedTask, connection_id: uuid.UUID) -> None:
         with outside():
             account = connector.check(session)
             fields = {stream.name: _discover(connector, session, stream.name) for stream in connector.manifest.streams}
+            choices = {f.name: connector.choices(session, f.name) for f in connector.manifest.config if f.choices_from}
     except ConnectorError as error:
         with transaction():
             tasks.fence(task)
@@ -40,6 +47,7 @@ def _test(task: LeasedTask, connection_id: uuid.UUID) -> None:
     with transaction():
         tasks.fence(task)
         connections.accept(tenant_id, connections.get_connection(tenant_id, connection_id), account)
+        connections.keep_choices(tenant_id, connection_id, choices)
         for stream, found in fields.items():
             connections.keep_fields(tenant_id, installation_id, stream, found)
 
@@ -47,6 +55,10 @@ def _test(task: LeasedTask, connection_id: uuid.UUID) -> None:
 def _discover(connector: Connector, session: Session, stream: str) -> list[FieldInfo]:
     fields = connector.discover(session, stream)
     page = connector.read(session, stream, Checkpoint.start("full", None))
+    for _ in range(_LOOK_FOR_SAMPLE):
+        if page.records or page.last:
+            break
+        page = connector.read(session, stream, page.checkpoint)
     shown = page.records[0].data if page.records else {}
     return [replace(field, sample=_sample(look_up(shown, field.name))) for field in fields]
 
@@ -68,7 +80,7 @@ def exchange_code(task: LeasedTask, _slice: Slice) -> Outcome:
         installation = runs.get_installation(tenant_id, state.installation_id)
         settings = connections.get_connection(tenant_id, state.connection_id).settings
         connector = listings.connector_of(installation.listing_version_id)
-        client = credentials.open_client(state.connector)
+        client = oauth_clients.open_client(state.connector)
     try:
         if code is None:
             raise ConnectorError("The worker was lost while it exchanged the code.")
@@ -76,7 +88,7 @@ def exchange_code(task: LeasedTask, _slice: Slice) -> Outcome:
             raise ConnectorError("There is no application for this connector.")
         with outside():
             fresh = vendor_oauth.exchange_code(
-                http_client(connector, settings, timeout=10.0), connector.manifest.auth, client, code=code,
+                http_client(connector, settings, timeout=10.0), connector.manifest.auth_for(settings), client, code=code,
                 redirect_uri=state.redirect_uri, verifier=verifier, names=oauth.names_of(connector, settings),
                 at=now(),
             )  # fmt: skip
@@ -91,6 +103,7 @@ def exchange_code(task: LeasedTask, _slice: Slice) -> Outcome:
     # Not fenced: tokens that the vendor has given out are kept, whoever holds the task now.
     with transaction():
         credentials.save_tokens(tenant_id, state.connection_id, fresh)
+        connections.keep_values(tenant_id, state.connection_id, {**state.kept, **fresh.kept})
         oauth.forget(tenant_id, task.ref)
     _test(task, state.connection_id)
     return Done()
@@ -128,15 +141,43 @@ def revoke(task: LeasedTask, _slice: Slice) -> Outcome:
         installation = connections.installation_of(task.tenant_id, task.ref)
         connector = listings.connector_of(installation.listing_version_id)
         tokens = credentials.open_tokens(task.tenant_id, task.ref)
-        client = credentials.open_client(connector.manifest.slug)
+        client = oauth_clients.open_client(connector.manifest.slug)
         settings = connection.settings
+    outcome = "failed"
     if tokens and client and task.attempts < task.max_attempts:
         with outside():
-            vendor_oauth.revoke(
-                http_client(connector, settings), connector.manifest.auth, client,
+            done = vendor_oauth.revoke(
+                http_client(connector, settings), connector.manifest.auth_for(settings), client,
                 tokens.refresh_token or tokens.access_token, names=oauth.names_of(connector, settings),
             )  # fmt: skip
+        outcome = "given_back" if done else "no_address"
+    elif not tokens:
+        outcome = "no_address"
     with transaction():
         tasks.fence(task)
+        connections.keep_revocation(task.tenant_id, task.ref, outcome)
         credentials.delete_all(task.tenant_id, task.ref)
+    return Done()
+
+
+def test_client(task: LeasedTask, _slice: Slice) -> Outcome:
+    """Ask the vendor whether it knows the host's application: a code that never was must be what it refuses."""
+    connector = registry.get(task.key)
+    with transaction():
+        tasks.fence(task)
+        client = oauth_clients.open_client(task.key)
+    auth = next(auth for auth in connector.manifest.auths() if auth.kind == "oauth2")
+    settings = {"server": current_app.extensions["settings"].sandbox_url}
+    result = "The application has been removed."
+    if client:
+        try:
+            with outside():
+                result = vendor_oauth.test_client(
+                    http_client(connector, settings), auth, client, names=oauth.names_of(connector, settings)
+                )
+        except ConnectorError as error:
+            result = error.user_message
+    with transaction():
+        tasks.fence(task)
+        oauth_clients.keep_test(task.key, result)
     return Done()

@@ -10,9 +10,11 @@ KINDS: dict[str, str] = {
     "test_connection": "jobs.connections:test_connection",
     "exchange_code": "jobs.connections:exchange_code",
     "refresh_token": "jobs.connections:refresh_token",
+    "test_oauth_client": "jobs.connections:test_client",
     "revoke": "jobs.connections:revoke",
     "preview": "jobs.previews:answer",
     "send_mail": "jobs.mails:send_mail",
+    "send_reset": "jobs.mails:send_reset",
     "prune": "jobs.prune:prune",
 }
 

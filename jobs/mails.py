@@ -2,19 +2,25 @@
 
 import smtplib
 import ssl
+from datetime import timedelta
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from urllib.parse import unquote, urlsplit
 
 from flask import current_app
 
+from app import log
+from app.clock import now
 from app.config import Settings
-from app.services import mails, tasks
-from app.services.tasks import Done, LeasedTask, Outcome, Park
+from app.services import accounts, mails, tasks
+from app.services.tasks import Again, Done, LeasedTask, Outcome
+from app.tenancy import bind_tenant
 from app.transaction import outside, transaction
 from jobs.drain import Slice
 
 _SECONDS = 20
+_WITHOUT_SERVER = timedelta(minutes=5)
+_logger = log.logger(__name__)
 
 
 def send_mail(task: LeasedTask, _slice: Slice) -> Outcome:
@@ -39,10 +45,23 @@ def send_mail(task: LeasedTask, _slice: Slice) -> Outcome:
             settings.mailbox_dir.mkdir(parents=True, exist_ok=True)
             (settings.mailbox_dir / f"{task.ref}.eml").write_bytes(bytes(message))
         else:
-            return Park("E-mail is not set up: set PATCHBAY_SMTP_URL.")
+            # Not parked: nobody would take it up again. It leaves once there is a server, or goes with old mail.
+            _logger.warning("e-mail waits: set PATCHBAY_SMTP_URL")
+            return Again(now() + _WITHOUT_SERVER)
     with transaction():
         tasks.fence(task)
         mails.mark_sent(task.tenant_id, task.ref)
+    return Done()
+
+
+def send_reset(task: LeasedTask, _slice: Slice) -> Outcome:
+    """Make the link for a new password and queue its mail; an address without an account ends here."""
+    assert task.ref is not None
+    with bind_tenant(task.tenant_id, task.ref), transaction():
+        tasks.fence(task)
+        user = accounts.find_by_id(task.ref)
+        if user is not None:
+            accounts.send_reset(user)
     return Done()
 
 

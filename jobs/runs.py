@@ -156,7 +156,7 @@ def _pages(
                 prepared = ahead.result()
             except AuthError:
                 # The token may have been taken back early; one fresh one is tried before a person is asked.
-                if work.refreshed or connector.manifest.auth.kind != "oauth2":
+                if work.refreshed or not connector.manifest.auth_for(session.settings).has_token:
                     raise
                 work.refreshed = True
                 _, session = vendor_session(

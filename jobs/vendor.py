@@ -9,8 +9,9 @@ from flask import current_app
 
 from app.clock import now
 from app.config import Settings
+from app.limiter import SharedLimiter
 from app.models.connections import Connection
-from app.services import connections, credentials, listings, oauth, runs
+from app.services import connections, credentials, listings, oauth, oauth_clients, runs
 from app.services.credentials import Tokens
 from app.transaction import guard_outside, outside, transaction
 from connectors.sdk import (
@@ -20,10 +21,13 @@ from connectors.sdk import (
     Exchange,
     HttpClient,
     Pace,
+    Secret,
     Session,
     UnavailableError,
 )
+from connectors.sdk import jwt as vendor_jwt
 from connectors.sdk import oauth as vendor_oauth
+from connectors.sdk.manifest import Auth
 
 _WAIT_SECONDS = 12.0
 # Twice this in all; the lease on the credential row lasts longer, so two never send the same token.
@@ -60,14 +64,61 @@ def vendor_session(
         settings = {**connection.settings, **installation.settings}
         secrets = credentials.open_secrets(tenant_id, connection.id)
         tokens = credentials.open_tokens(tenant_id, connection.id)
-    http = http_client(connector, settings, on_exchange)
-    if connector.manifest.auth.kind == "oauth2":
-        if tokens is None:
+    auth = connector.manifest.auth_for(settings)
+    if auth.has_token:
+        if auth.kind != "oauth2":
+            tokens = _own_tokens(tenant_id, connection.id, connector, settings, secrets, tokens, refresh=refresh)
+        elif tokens is None:
             raise AuthError("There is no token for this connection.")
-        if refresh or not tokens.usable():
+        elif refresh or not tokens.usable():
             tokens = refresh_tokens(tenant_id, connection.id, connector, settings, tokens, on_exchange)
         secrets["access_token"] = tokens.access_token
-    return connector, Session(settings, secrets, http, Pace(connector.manifest.limits))
+        settings["kept"] = {**(settings.get("kept") or {}), **tokens.kept}
+    shared = SharedLimiter(current_app.extensions["settings"].redis_url.get_secret_value(), str(connection.id))
+    pace = Pace(connector.manifest.limits, shared)
+    return connector, Session(settings, secrets, http_client(connector, settings, on_exchange), pace)
+
+
+def _own_tokens(
+    tenant_id: uuid.UUID, connection_id: uuid.UUID, connector: Connector, settings: dict[str, Any],
+    secrets: dict[str, Secret], known: Tokens | None, *, refresh: bool,
+) -> Tokens:  # fmt: skip
+    """Return a token that we can ask for ourselves at any time: nothing rotates, so nobody has to wait for anybody."""
+    if known is not None and known.usable() and not refresh:
+        return known
+    auth, names = connector.manifest.auth_for(settings), oauth.names_of(connector, settings)
+    http = http_client(connector, settings, timeout=_TOKEN_SECONDS)
+    with transaction():
+        client = oauth_clients.open_client(connector.manifest.slug)
+    try:
+        with outside():
+            if auth.kind == "jwt_bearer":
+                assert auth.jwt is not None
+                fresh = vendor_jwt.obtain(http, auth, secrets[auth.jwt.key], names=names, at=now())
+            else:
+                fresh = vendor_oauth.client_credentials(
+                    http, auth, _client_of(auth, settings, secrets, client), names=names, at=now()
+                )
+    except AuthError as error:
+        with transaction():
+            connections.ask_reconnect(tenant_id, connection_id, error.user_message, error.fix)
+        raise
+    with transaction():
+        credentials.save_tokens(tenant_id, connection_id, fresh, after_version=known.version if known else 0)
+        newest = credentials.open_tokens(tenant_id, connection_id)
+    if newest is None:
+        raise AuthError("The connection has been removed meanwhile.")
+    return newest
+
+
+def _client_of(
+    auth: Auth, settings: dict[str, Any], secrets: dict[str, Secret], ours: vendor_oauth.OAuthClient | None
+) -> vendor_oauth.OAuthClient:
+    if auth.client_id and auth.client_secret:
+        return vendor_oauth.OAuthClient(str(settings.get(auth.client_id) or ""), secrets[auth.client_secret])
+    if ours is None:
+        raise AuthError("There is no application for this connector.")
+    return ours
 
 
 def _require_working(connection: Connection) -> None:
@@ -93,7 +144,7 @@ def refresh_tokens(
             # Read again after the lease is ours: whoever had it before may have stored new ones meanwhile.
             mine = credentials.take_refresh_lease(tenant_id, connection_id, known.version)
             tokens = credentials.open_tokens(tenant_id, connection_id)
-            client = credentials.open_client(connector.manifest.slug)
+            client = oauth_clients.open_client(connector.manifest.slug)
             state = connections.get_connection(tenant_id, connection_id).state
         if tokens is None:
             raise AuthError("The connection has been removed meanwhile.")
@@ -118,7 +169,7 @@ def _call(
             raise AuthError(f"The token of {name} has expired and cannot be renewed.")
         with outside():
             fresh = vendor_oauth.refresh(
-                http, connector.manifest.auth, client, tokens.refresh_token,
+                http, connector.manifest.auth_for(settings), client, tokens.refresh_token,
                 names=oauth.names_of(connector, settings), at=now(),
             )  # fmt: skip
     except AuthError as error:

@@ -52,6 +52,19 @@ class InviteForm(FlaskForm):
     )
 
 
+class SupportGrantForm(FlaskForm):
+    hours = SelectField(
+        "For how long",
+        choices=[
+            SelectChoice("1", "1 hour"),
+            SelectChoice("4", "4 hours"),
+            SelectChoice("24", "1 day"),
+            SelectChoice("72", "3 days"),
+        ],
+    )
+    reason = StringField("What for", [DataRequired("Say what support should look at."), Length(max=200)])
+
+
 class ProfileForm(FlaskForm):
     name = StringField("Name", [DataRequired("Give your name."), Length(max=120)])
     zone = SelectField(

@@ -1,10 +1,10 @@
 """An authorised external account, its sealed credentials, and OAuth in flight."""
 
 import uuid
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, Integer, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Date, Index, Integer, LargeBinary, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import Uuid
 
@@ -28,6 +28,10 @@ class Connection(TenantModel):
     error_code: Mapped[str | None] = mapped_column(Text)
     error_message: Mapped[str | None] = mapped_column(Text)
     error_fix: Mapped[str | None] = mapped_column(Text)
+    # Choices of config fields that the account itself offers: field -> [{value, label}].
+    choices: Mapped[dict[str, Any]] = mapped_column(Json, default=dict, server_default="{}")
+    # What became of giving the access back: given_back, no_address (the vendor has none), failed.
+    revocation: Mapped[str | None] = mapped_column(Text)
 
     @classmethod
     def constraints(cls) -> tuple[Any, ...]:
@@ -70,6 +74,9 @@ class OAuthState(TenantModel):
     verifier_sealed: Mapped[bytes] = mapped_column(LargeBinary)
     # Set when the callback has come: the worker exchanges it and deletes the row.
     code_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
+    # Parameters of the callback that the manifest asks to keep, and the optional scopes that were not asked for.
+    kept: Mapped[dict[str, Any]] = mapped_column(Json, default=dict, server_default="{}")
+    left_out: Mapped[list[str]] = mapped_column(Json, default=list, server_default="[]")
     expires_at: Mapped[datetime] = mapped_column(Timestamp)
 
     @classmethod
@@ -85,3 +92,8 @@ class OAuthClient(IdModel):
     connector: Mapped[str] = mapped_column(Text, unique=True)
     client_id: Mapped[str] = mapped_column(Text)
     secret_sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    # The day the vendor stops accepting the secret, as the operator entered it.
+    expires_on: Mapped[date | None] = mapped_column(Date)
+    tested_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    # testing, accepted, or a sentence.
+    test_result: Mapped[str | None] = mapped_column(Text)

@@ -13,7 +13,7 @@ from app.models.connections import Connection
 from app.models.installations import Installation, InstallationStream
 from app.services import credentials, problems, tasks
 from app.tenancy import scoped
-from connectors.sdk import Account, ConnectorError, FieldInfo, Manifest
+from connectors.sdk import Account, Choice, ConnectorError, FieldInfo, Manifest
 
 # What a working connection may have put right; the run that follows finds out.
 _CLOSED_BY_TEST = ("reconnect", "permission_missing", "settings_wrong")
@@ -99,6 +99,11 @@ def accept(tenant_id: uuid.UUID, connection: Connection, account: Account) -> No
     connection.account_id, connection.account_name = account.id, account.name
     connection.state, connection.tested_at = "ready", now()
     _clear_error(connection)
+    other = _same_account(tenant_id, connection, account)
+    if other:
+        connection.error_code = "account_twice"
+        connection.error_message = f"{account.name} is connected already, by the installation “{other}”."
+        connection.error_fix = "That works, as long as the two sync different data. Else discard this draft."
     installation = installation_of(tenant_id, connection.id)
     if installation.blocked_code in _CLOSED_BY_TEST:
         problems.close(tenant_id, installation.id, installation.blocked_code)
@@ -134,7 +139,7 @@ def keep_fields(tenant_id: uuid.UUID, installation_id: uuid.UUID, stream: str, f
     found = [
         {
             "name": field.name, "label": field.label, "type": field.type, "required": field.required,
-            "custom": field.custom, "sample": field.sample,
+            "custom": field.custom, "read_only": field.read_only, "sample": field.sample,
             "choices": [{"value": choice.value, "label": choice.label} for choice in field.choices],
         }
         for field in fields
@@ -148,6 +153,40 @@ def keep_fields(tenant_id: uuid.UUID, installation_id: uuid.UUID, stream: str, f
         )
         .values(fields=found)
     )
+
+
+def keep_values(tenant_id: uuid.UUID, connection_id: uuid.UUID, values: dict[str, Any]) -> None:
+    """Keep values of a callback or token answer that addresses and requests are made of, as `{kept.instance_url}`."""
+    connection = get_connection(tenant_id, connection_id)
+    known = {name: value for name, value in values.items() if value is not None}
+    connection.settings = {**connection.settings, "kept": {**(connection.settings.get("kept") or {}), **known}}
+
+
+def keep_choices(tenant_id: uuid.UUID, connection_id: uuid.UUID, choices: dict[str, list[Choice]]) -> None:
+    """Keep the choices that the account offers for config fields."""
+    connection = get_connection(tenant_id, connection_id)
+    connection.choices = {
+        field: [{"value": choice.value, "label": choice.label} for choice in found] for field, found in choices.items()
+    }
+
+
+def keep_revocation(tenant_id: uuid.UUID, connection_id: uuid.UUID, outcome: str) -> None:
+    """Keep what became of giving the access back."""
+    get_connection(tenant_id, connection_id).revocation = outcome
+
+
+def _same_account(tenant_id: uuid.UUID, connection: Connection, account: Account) -> str | None:
+    """Return the name of another installation that has this account connected, None when there is none."""
+    query = (
+        db.select(Installation.name)
+        .join(Connection, (Connection.tenant_id == Installation.tenant_id) & (Connection.id == Installation.connection_id))
+        .where(
+            Connection.tenant_id == tenant_id, Connection.connector == connection.connector,
+            Connection.account_id == account.id, Connection.id != connection.id, Connection.state != "revoked",
+        )
+        .limit(1)
+    )  # fmt: skip
+    return db.session.scalar(query)
 
 
 def disconnect(tenant_id: uuid.UUID, connection_id: uuid.UUID) -> None:

@@ -5,6 +5,7 @@ State is single use, bound to session, user, tenant and connector, and lives ten
 
 import secrets
 import uuid
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -16,26 +17,27 @@ from app.crypto import Seal, token, token_hash
 from app.db import db
 from app.errors import ConflictError, NotFoundError
 from app.models.connections import OAuthState
-from app.services import connections, credentials, tasks
+from app.services import connections, credentials, oauth_clients, tasks
 from app.tenancy import scoped
 from connectors.sdk import Connector
-from connectors.sdk.oauth import authorize_url
+from connectors.sdk.oauth import address, authorize_url
+from connectors.sdk.schema.auth import Auth
 
 _LIFE = timedelta(minutes=10)
 
 
 def names_of(connector: Connector, settings: dict[str, Any]) -> dict[str, Any]:
     """Return what the addresses of a manifest may name."""
-    return {"config": settings, "origin": connector.origin(settings)}
+    return {"config": settings, "origin": connector.origin(settings), "kept": settings.get("kept") or {}}
 
 
 def begin(
     tenant_id: uuid.UUID, installation_id: uuid.UUID, connector: Connector, *, session_id: uuid.UUID,
     user_id: uuid.UUID, redirect_uri: str,
 ) -> str:  # fmt: skip
-    """Return the address of the vendor's consent page. ConflictError when the operator has no application there."""
+    """Return the address of the vendor's consent page; optional scopes that the settings leave out are not asked for. ConflictError when the operator has no application there."""
     slug = connector.manifest.slug
-    client_id = credentials.client_id_of(slug)
+    client_id = oauth_clients.client_id_of(slug)
     if client_id is None:
         raise ConflictError(
             f"{connector.manifest.listing.name} cannot be connected yet: this deployment has no application there.",
@@ -52,8 +54,8 @@ def begin(
     db.session.flush()  # The seal is bound to its id.
     row.verifier_sealed = credentials.ring().seal("token", verifier.encode(), _seal(row, "verifier"))
     return authorize_url(
-        connector.manifest.auth, client_id, redirect_uri, state=state, verifier=verifier,
-        names=names_of(connector, connection.settings),
+        connector.manifest.auth_for(connection.settings), client_id, redirect_uri, state=state, verifier=verifier,
+        names=names_of(connector, connection.settings), left_out=connection.settings.get("left_out") or (),
     )  # fmt: skip
 
 
@@ -93,19 +95,29 @@ def _take_state(
 
 def take_callback(
     tenant_id: uuid.UUID, state_id: uuid.UUID, *, session_id: uuid.UUID, user_id: uuid.UUID, connector: Connector,
-    code: str, issuer: str | None,
+    code: str, issuer: str | None, sent: Mapping[str, str] | None = None,
 ) -> uuid.UUID:  # fmt: skip
-    """Keep the code for the worker and return the installation; NotFoundError whatever does not fit, same for all."""
+    """Keep the code for the worker, and of what was `sent` what the manifest keeps; return the installation.
+
+    NotFoundError whatever does not fit, same for all.
+    """
     row = _take_state(tenant_id, state_id, session_id, user_id, connector)
     connection = connections.get_connection(tenant_id, row.connection_id)
+    auth = connector.manifest.auth_for(connection.settings)
     # RFC 9207: an issuer that is sent must be the one that was asked.
-    if not code or (issuer is not None and issuer.rstrip("/") != connector.origin(connection.settings)):
+    if not code or (issuer is not None and issuer.rstrip("/") != _issuer(connector, auth, connection.settings)):
         raise bad_state()
+    row.kept = {name: sent[name][:200] for name in auth.keep_redirect if sent and name in sent}
     row.code_sealed = credentials.ring().seal("token", orjson.dumps({"code": code}), _seal(row, "code"))
     # Until it has been tested it may be another account than before: nothing is synced with it.
     connection.state, connection.connected_by, connection.tested_at = "testing", user_id, None
     tasks.add_task(tenant_id, "fast", "exchange_code", str(row.id), ref=row.id, max_attempts=2)
     return row.installation_id
+
+
+def _issuer(connector: Connector, auth: Auth, settings: dict[str, Any]) -> str:
+    origin = connector.origin(settings)
+    return address(auth.issuer, names_of(connector, settings)).rstrip("/") if auth.issuer else origin
 
 
 def deny(

@@ -81,7 +81,9 @@ def finish_pass(context: PageContext, run_stream: RunStream, next_since: str | N
     """
     installed = get_installed(context.tenant_id, context.installation_id, context.stream)
     if context.full:
-        run_stream.deleted += _delete_missing(context, run_stream)
+        # The first pass, and the first after the way of reading has changed, proves nothing gone.
+        if installed.last_complete_at is not None:
+            run_stream.deleted += _delete_missing(context, run_stream)
         installed.last_complete_at = now()
         installed.full_pass_due = installed.mapping_version != run_stream.mapping_version
     installed.since = next_since

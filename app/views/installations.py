@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 from app.access import requires, viewer
 from app.errors import AppError
 from app.htmx import go, render, stop_polling
-from app.services import failed_records, installations, listings, problems, run_reports, runs
+from app.services import failed_records, installations, listings, problems, run_reports, runs, upgrades
 from app.transaction import transaction
 
 blueprint = Blueprint("installations", __name__, url_prefix="/installations")
@@ -47,7 +47,8 @@ def show(installation_id: uuid.UUID) -> Response:
     return render(
         "installations/show.html", tab="overview", rows=run_reports.list_runs(tenant_id, installation_id, limit=24),
         progress=run_reports.get_progress(tenant_id, live.id) if live else None,
-        counts=run_reports.counts(tenant_id, installation_id), **context,
+        counts=run_reports.counts(tenant_id, installation_id),
+        newer=upgrades.newer_version(context["installation"]), **context,
     )  # fmt: skip
 
 
@@ -103,6 +104,18 @@ def resume(installation_id: uuid.UUID) -> Response:
         installation_id,
         lambda who: installations.resume(who.tenant_id, installation_id, user_id=who.user.id),
         "Resumed.",
+    )
+
+
+@blueprint.post("/<uuid:installation_id>/upgrade")
+@requires("admin")
+def upgrade(installation_id: uuid.UUID) -> Response:
+    return _act(
+        installation_id,
+        lambda who: upgrades.upgrade_installation(
+            who.tenant_id, installations.get_installation(who.tenant_id, installation_id)
+        ),
+        "The installation has the newest version.",
     )
 
 

@@ -61,6 +61,7 @@ def _take(slug: str, who: Viewer) -> Response:
             installation_id = oauth.take_callback(
                 tenant_id, state_id, session_id=who.session_id, user_id=who.user.id, connector=connector,
                 code=request.args.get("code", ""), issuer=request.args.get("iss"),
+                sent=request.args,
             )  # fmt: skip
             audit.write(tenant_id, "connection.authorised", "installation", str(installation_id), listing.name)
     return go(f"/installations/{installation_id}/setup/connect")

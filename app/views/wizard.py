@@ -4,6 +4,7 @@ import uuid
 from typing import Any
 
 from flask import Blueprint, request
+from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response
 
 from app.access import requires, viewer
@@ -14,6 +15,8 @@ from app.forms.installations import ConfigureForm
 from app.htmx import go, render, stop_polling
 from app.services import connections, installations, listings, previews
 from app.transaction import transaction
+from connectors.sdk import Manifest
+from connectors.sdk.manifest import Auth, ConfigField
 
 blueprint = Blueprint("wizard", __name__, url_prefix="/installations/<uuid:installation_id>/setup")
 
@@ -35,8 +38,9 @@ def _address(installation_id: uuid.UUID, step: str) -> str:
     return f"/installations/{installation_id}/setup/{step}"
 
 
-def _fields(manifest: Any, step: str) -> list[Any]:
-    return [field for field in manifest.config if field.step == step]
+def _auth(manifest: Manifest, connection: Any) -> Auth:
+    """Return the way to authorise: the one chosen on the page, else the one in use."""
+    return manifest.auth_for({"auth": request.values.get("auth") or connection.settings.get("auth")})
 
 
 @blueprint.get("/<any(connect, configure, map, activate):step>")
@@ -54,10 +58,14 @@ def _connect_page(context: dict[str, Any], form: Any = None, status: int = 200, 
     present = dict(connection.settings)
     if settings().sandbox_url and manifest.slug == "sandbox":
         present.setdefault("server", settings().sandbox_url)
-    form = form or config_form(_fields(manifest, "connect"), present, keep_secrets=connection.account_id is not None)
+    auth = _auth(manifest, connection)
+    fields = manifest.config_for(auth, "connect")
+    # The secrets of one way to authorise are not those of another.
+    known = connection.account_id is not None and auth == manifest.auth_for(connection.settings)
+    form = form or config_form(fields, present, keep_secrets=known)
     response = render(
         "wizard/connect.html", "wizard/_connect_status.html", status=status, step="connect", form=form,
-        fields=_fields(manifest, "connect"), message=message, **context,
+        fields=fields, auth=auth, left_out=connection.settings.get("left_out") or [], message=message, **context,
     )  # fmt: skip
     return stop_polling(response) if connection.state != "testing" else response
 
@@ -67,14 +75,17 @@ def _connect_page(context: dict[str, Any], form: Any = None, status: int = 200, 
 def connect(installation_id: uuid.UUID) -> Response:
     context, who = _open(installation_id), viewer()
     connection, manifest = context["connection"], context["manifest"]
-    fields = _fields(manifest, "connect")
-    form = config_form(fields, connection.settings, keep_secrets=connection.account_id is not None)
+    auth = _auth(manifest, connection)
+    fields = manifest.config_for(auth, "connect")
+    known = connection.account_id is not None and auth == manifest.auth_for(connection.settings)
+    form = config_form(fields, connection.settings, keep_secrets=known)
     if not form.validate_on_submit():
         return _connect_page(context, form, 422)
     secret = set(manifest.secret_fields())
     plain = {f.name: form[f.name].data for f in fields if f.name not in secret}
     sealed = {name: form[name].data for name in secret if name in form}
-    oauth = manifest.auth.kind == "oauth2"
+    plain |= {"auth": auth.name, "left_out": _left_out(auth)}
+    oauth = auth.kind == "oauth2"
     try:
         with transaction():
             if oauth:
@@ -91,17 +102,32 @@ def connect(installation_id: uuid.UUID) -> Response:
     return go(_address(installation_id, "connect"))
 
 
+def _left_out(auth: Auth) -> list[str]:
+    wanted = request.form.getlist("scopes")
+    return [scope.name for scope in auth.scopes if scope.optional and scope.name not in wanted]
+
+
+def _config(context: dict[str, Any]) -> tuple[list[ConfigField], FlaskForm]:
+    """Return the config fields of the second step and their form, with the choices that the account offers."""
+    manifest, connection = context["manifest"], context["connection"]
+    fields = manifest.config_for(manifest.auth_for(connection.settings), "configure")
+    return fields, config_form(fields, context["installation"].settings, keep_secrets=True, loaded=connection.choices)
+
+
 def _configure_page(
-    context: dict[str, Any], form: ConfigureForm | None = None, status: int = 200, message: str = ""
-) -> Response:
+    context: dict[str, Any], form: ConfigureForm | None = None, status: int = 200, message: str = "",
+    config: FlaskForm | None = None,
+) -> Response:  # fmt: skip
     tenant_id, installation = viewer().tenant_id, context["installation"]
     schedule = installations.get_schedule(tenant_id, installation.id)
     form = form or ConfigureForm(
         formdata=None,
         data={"name": installation.name, "kind": schedule.kind, "minutes": schedule.minutes, "at": schedule.at, "zone": schedule.zone},
     )  # fmt: skip
+    fields, fresh = _config(context)
     return render(
-        "wizard/configure.html", status=status, step="configure", form=form, message=message,
+        "wizard/configure.html", status=status, step="configure", form=form, message=message, fields=fields,
+        config=config or fresh,
         streams=installations.list_streams(tenant_id, installation.id), **context,
     )  # fmt: skip
 
@@ -109,9 +135,12 @@ def _configure_page(
 @blueprint.post("/configure")
 @requires("admin")
 def configure(installation_id: uuid.UUID) -> Response:
-    form, who = ConfigureForm(), viewer()
-    if not form.validate_on_submit():
-        return _configure_page(_open(installation_id), form, 422)
+    form, who, context = ConfigureForm(), viewer(), _open(installation_id)
+    fields, config = _config(context)
+    # Both are asked, so that everything that is wrong is shown at once.
+    if not all([form.validate_on_submit(), config.validate_on_submit()]):
+        return _configure_page(context, form, 422, config=config)
+    settings = {field.name: config[field.name].data for field in fields}
     chosen = {
         name: request.form.get(f"deletes-{name}", "mirror")
         for name in request.form.getlist("streams")
@@ -121,11 +150,11 @@ def configure(installation_id: uuid.UUID) -> Response:
         with transaction():
             installations.configure(
                 who.tenant_id, installation_id, name=form.name.data, streams=chosen, kind=form.kind.data,
-                minutes=form.minutes.data or 15, at=form.at.data, zone=form.zone.data, settings={},
+                minutes=form.minutes.data or 15, at=form.at.data, zone=form.zone.data, settings=settings,
             )  # fmt: skip
             installations.set_step(who.tenant_id, installation_id, "map")
     except AppError as error:
-        return _configure_page(_open(installation_id), form, error.status, error.message)
+        return _configure_page(_open(installation_id), form, error.status, error.message, config)
     return go(_next(installation_id, "map"))
 
 

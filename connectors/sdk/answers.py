@@ -1,5 +1,6 @@
 """What an answer means: the manifest's error table first, then what the status says everywhere."""
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -19,7 +20,7 @@ from connectors.sdk.errors import (
 )
 from connectors.sdk.expressions import look_up
 from connectors.sdk.http import Response
-from connectors.sdk.manifest import ErrorRule, Manifest
+from connectors.sdk.manifest import ErrorRule, Limits, Manifest
 
 LONGEST_PAUSE = 900.0
 _MEANINGS: dict[str, type[ConnectorError]] = {
@@ -35,9 +36,10 @@ def raise_for(manifest: Manifest, response: Response) -> bool:
         if _applies(rule, response):
             if rule.means == "ignore":
                 return False
+            scope = _scope(rule, response)
             raise _MEANINGS[rule.means](
-                _detail(response) + (f" Missing: {rule.scope}." if rule.scope else ""),
-                user_message=rule.sentence or "", fix=rule.fix or "", retry_after=retry_after(response.headers),
+                _detail(response) + (f" Missing: {scope}." if scope else ""),
+                user_message=_named(rule.sentence, scope), fix=_named(rule.fix, scope), retry_after=_pause(manifest, response),
             )  # fmt: skip
     if response.status < 300:
         return True
@@ -45,7 +47,7 @@ def raise_for(manifest: Manifest, response: Response) -> bool:
 
 
 def _by_status(manifest: Manifest, response: Response) -> ConnectorError:
-    detail, name, pause = _detail(response), manifest.listing.name, retry_after(response.headers)
+    detail, name, pause = _detail(response), manifest.listing.name, _pause(manifest, response)
     if response.status == 429:
         return RateLimitedError(detail, user_message=f"{name} asks us to slow down.", retry_after=pause)
     if response.status == 401:
@@ -83,8 +85,48 @@ def _applies(rule: ErrorRule, response: Response) -> bool:
     return bool(rule.status or rule.text)
 
 
+def _scope(rule: ErrorRule, response: Response) -> str:
+    found = look_up(response.json(), rule.scope_path) if rule.scope_path else None
+    texts = found if isinstance(found, list) else [found]
+    return ", ".join(str(text)[:200] for text in texts[:10] if text) or rule.scope or ""
+
+
+def _named(text: str | None, scope: str) -> str:
+    return (text or "").replace("{scope}", scope or "one that it does not name")
+
+
 def _detail(response: Response) -> str:
     return f"{response.url} answered {response.status}."
+
+
+def _pause(manifest: Manifest, response: Response) -> float | None:
+    pause = retry_after(response.headers)
+    return pause if pause is not None else used_up(manifest.limits, response.headers, time.time())
+
+
+def used_up(limits: Limits, headers: Mapping[str, str], at: float) -> float | None:
+    """Return the seconds until there are calls again when an answer says that none are left; garbage is ignored."""
+    left = headers.get(limits.remaining_header.lower(), "") if limits.remaining_header else ""
+    if left.strip() not in ("0", "0.0"):
+        return None
+    pause = reset_pause(limits, headers.get((limits.reset_header or "").lower(), "1"), at)
+    return pause if pause is not None and pause > 0 else None
+
+
+def reset_pause(limits: Limits, text: str, at: float) -> float | None:
+    """Return the seconds until the window of a reset header opens, 15 minutes at most; None for garbage."""
+    try:
+        if limits.reset_kind == "iso":
+            pause = datetime.fromisoformat(text).timestamp() - at
+        else:
+            number = float(text)
+            pause = number if limits.reset_kind == "seconds" else number / _UNITS[limits.reset_kind] - at
+    except (ValueError, OverflowError, OSError):
+        return None
+    return min(pause, LONGEST_PAUSE) if pause == pause else None
+
+
+_UNITS = {"epoch": 1, "epoch_ms": 1000}
 
 
 def retry_after(headers: Mapping[str, str], at: datetime | None = None) -> float | None:

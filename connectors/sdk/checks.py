@@ -266,8 +266,8 @@ def _all_requests(manifest: "Manifest") -> Iterator[tuple[str, Request, set[str]
     yield "check.request", manifest.check.request, set()
     for number, stream in enumerate(manifest.streams):
         base = f"streams.{number}"
-        reading = {"stream", "since", "until"} | ({"parent"} if stream.parent else set())
-        one = {"stream", "id"} | ({"parent"} if stream.parent else set())
+        reading = {"stream", "since", "until", "wanted"} | ({"parent"} if stream.parent else set())
+        one = {"stream", "id", "wanted"} | ({"parent"} if stream.parent else set())
         yield f"{base}.request", stream.request, reading
         if stream.incremental and stream.incremental.request:
             yield f"{base}.incremental.request", stream.incremental.request, reading

@@ -1,7 +1,7 @@
 """The connector: what the platform can ask of an integration. A manifest makes one; hooks add what data cannot say."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import ModuleType
@@ -17,7 +17,7 @@ from connectors.sdk.http import HttpClient, Response
 from connectors.sdk.manifest import HostsFrom, Manifest, Request, digest
 from connectors.sdk.pace import Pace
 from connectors.sdk.paging import Checkpoint
-from connectors.sdk.parents import read_children
+from connectors.sdk.parents import names_of, read_children
 from connectors.sdk.reading import Call, External, Page, Rejected, one_record, read_page
 from connectors.sdk.secret import Secret
 from connectors.sdk.writing import Writer, request_body
@@ -43,6 +43,8 @@ class Session:
     http: HttpClient
     pace: Pace
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    # Stream -> the paths its mapping reads: `{wanted.names}` is these and the declared fields.
+    sources: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 class Connector:
@@ -144,18 +146,23 @@ class Connector:
             )
         if cursor is None:
             return None
+        if cursor.order == "newest":
+            # Its times are those of events: nothing in a full pass, or in a quiet feed, says how far it has been read.
+            return cursors.earlier(checkpoint.started, cursor.lookback) if checkpoint.started else checkpoint.since
         if checkpoint.high_water is None:
             return checkpoint.since
-        return (
-            cursors.earlier(checkpoint.high_water, cursor.lookback) if cursor.kind == "field" else checkpoint.high_water
-        )
+        if cursor.kind != "field":
+            return checkpoint.high_water
+        # What changed behind the reader, while it read on to newer changes, is read by the next pass.
+        newest = cursors.earliest(checkpoint.high_water, checkpoint.started)
+        return cursors.earlier(newest, cursor.lookback)
 
     def fetch(self, session: Session, stream_name: str, external_id: str) -> External | None:
         """Return one record as it is now, None when it is gone."""
         stream = self.manifest.stream(stream_name)
         if stream.fetch is None:
             raise ConfigError(f"{stream_name} cannot be read one by one.", code="no_fetch")
-        names = {"id": external_id, "stream": stream_name}
+        names = {"stream": stream_name, **names_of(stream, session.settings, external_id)}
         response = self.call(session, stream.fetch, names, missing=True)
         if response.status in (404, 410):
             return None
@@ -163,7 +170,7 @@ class Connector:
 
     def writer(self, session: Session, stream_name: str) -> Writer:
         """Return what writes to a stream; ConfigError when the manifest declares no writes."""
-        return Writer(self._caller(session), self.manifest, self.manifest.stream(stream_name))
+        return Writer(self._caller(session), self.manifest, self.manifest.stream(stream_name), session.settings)
 
     def _names(self, session: Session, names: Mapping[str, Any]) -> dict[str, Any]:
         secret = set(self.manifest.secret_fields())
@@ -172,8 +179,19 @@ class Connector:
             "config": settings,
             "origin": self.origin(session.settings),
             "kept": settings.get("kept") or {},
+            "wanted": self._wanted(session, names.get("stream")),
             **names,
         }
+
+    def _wanted(self, session: Session, stream_name: str | None) -> dict[str, Any]:
+        """Return the names of the fields a vendor is asked for that sends nothing unasked: declared and mapped ones."""
+        if stream_name is None:
+            return {}
+        stream = self.manifest.stream(stream_name)
+        prefix = stream.discovery.prefix if stream.discovery else ""
+        paths = dict.fromkeys([field.name for field in stream.fields] + sorted(session.sources.get(stream_name, ())))
+        names = [path.removeprefix(prefix) for path in paths if path.startswith(prefix)]
+        return {"names": names, "text": ",".join(names)}
 
     def _caller(self, session: Session) -> Call:
         def call(

@@ -72,12 +72,24 @@ def earlier(since: str, seconds: int) -> str:
     return iso(at - timedelta(seconds=seconds)) if at and seconds else since
 
 
+def earliest(high_water: str, started: str | None) -> str:
+    """Return the earlier of the newest change seen and the pass's start; a cursor that is no time stays."""
+    newest, start = (moment(text, Incremental(kind="etag")) for text in (high_water, started))
+    return iso(start) if newest and start and start < newest else high_water
+
+
 def after(since: str | None, seconds: int, now: datetime) -> str | None:
     """Return the end of the window that starts at `since`; None when it reaches now."""
     at = moment(since, Incremental(kind="etag")) if since else None
     if at is None or at + timedelta(seconds=seconds) >= now:
         return None
     return iso(at + timedelta(seconds=seconds))
+
+
+def too_old(since: str | None, days: int | None, now: datetime) -> bool:
+    """Whether a kept cursor lies further back than so many days."""
+    at = moment(since, Incremental(kind="etag")) if since and days else None
+    return at is not None and now - at > timedelta(days=days or 0)
 
 
 def of_last(items: list[Any], values: list[Any], cursor: Incremental) -> str:

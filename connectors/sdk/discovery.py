@@ -6,6 +6,7 @@ from connectors.sdk.expressions import look_up
 from connectors.sdk.fields import Choice, FieldInfo
 from connectors.sdk.manifest import Stream
 from connectors.sdk.reading import holds
+from connectors.sdk.schema.streams import Discovery
 
 
 def merge(stream: Stream, items: list[Any]) -> list[FieldInfo]:
@@ -20,12 +21,18 @@ def merge(stream: Stream, items: list[Any]) -> list[FieldInfo]:
         if name in fields or look_up(item, found.name) in (None, ""):
             continue
         fields[name] = FieldInfo(
-            name, str(look_up(item, found.label) or name)[:200], found.types.get(str(look_up(item, found.type)), "text"),
+            name, str(look_up(item, found.label) or name)[:200], _type(found, item),
             required=_flag(item, found.required), read_only=_flag(item, found.read_only),
             custom=not _flag(item, found.standard) if found.standard else _flag(item, found.custom, otherwise=True),
             choices=tuple(_choices(stream, item)),
         )  # fmt: skip
     return list(fields.values())
+
+
+def _type(found: Discovery, item: Any) -> str:
+    name = str(look_up(item, found.type))
+    precise = f"{name}.{look_up(item, found.subtype)}" if found.subtype else name
+    return found.types.get(precise) or found.types.get(name, "text")
 
 
 def _flag(item: Any, path: str | None, *, otherwise: bool = False) -> bool:

@@ -21,7 +21,11 @@ from connectors.sdk.schema.auth import Auth
 from connectors.sdk.secret import Secret
 
 # Only these end a grant (RFC 6749, section 5.2); all else may pass by itself.
-_TERMINAL = {"invalid_grant", "invalid_client", "unauthorized_client"}
+_TERMINAL = {
+    "invalid_grant", "invalid_client", "unauthorized_client",
+    # GitHub's own names, https://docs.github.com/en/apps/oauth-apps/maintaining-oauth-apps/troubleshooting-oauth-app-access-token-request-errors
+    "bad_verification_code", "bad_refresh_token", "incorrect_client_credentials",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,22 @@ def revoke(http: HttpClient, auth: Auth, client: OAuthClient, token: Secret, *, 
     return answer.status < 300 or answer.status in (400, 404)
 
 
+def test_client(http: HttpClient, auth: Auth, client: OAuthClient, *, names: Mapping[str, Any]) -> str:
+    """Return `accepted` when the vendor knows the application, else a sentence: it must refuse the code, not the client."""
+    body = {"grant_type": "authorization_code", "code": "patchbay-test", "redirect_uri": "https://patchbay.invalid"}
+    answer = _post(http, auth, client, address(auth.token_url, names), body, ())
+    if answer.status >= 500 or answer.status == 429:
+        raise UnavailableError(f"The token endpoint answered {answer.status}.")
+    try:
+        data = answer.json()
+    except VendorDataError:
+        data = {}
+    error = str(look_up(data, "error") or "")
+    if error in ("invalid_client", "unauthorized_client") or answer.status == 401:
+        return "The vendor does not know this client id and secret."
+    return "accepted"
+
+
 def _post(
     http: HttpClient, auth: Auth, client: OAuthClient, url: str, body: dict[str, str], secrets: tuple[str, ...]
 ) -> Response:
@@ -150,9 +170,15 @@ def token_set(auth: Auth, data: dict[str, Any], at: datetime, refresh_token: str
         access_token=Secret(data["access_token"]),
         refresh_token=Secret(kept_token) if kept_token else None,
         expires_at=at + timedelta(seconds=float(lifetime)) if isinstance(lifetime, int | float) else None,
-        scopes=tuple(str(data.get("scope") or "").replace(",", " ").split()),
+        scopes=_scopes(data.get("scope") or data.get("scopes")),
         kept={path: look_up(data, path) for path in auth.keep},
     )
+
+
+def _scopes(value: Any) -> tuple[str, ...]:
+    # RFC 6749 says a text with spaces; some write commas, some a list.
+    texts = value if isinstance(value, list) else str(value or "").replace(",", " ").split()
+    return tuple(str(text) for text in texts)
 
 
 def answer_of(response: Response) -> dict[str, Any]:
@@ -167,7 +193,8 @@ def answer_of(response: Response) -> dict[str, Any]:
         raise UnavailableError(f"The token endpoint answered {response.status} without JSON.") from error
     if not isinstance(data, dict):
         raise UnavailableError("The token endpoint answered something else than an object.")
-    if response.status >= 400:
+    # Some say 200 and put the refusal into the answer.
+    if response.status >= 400 or ("access_token" not in data and isinstance(data.get("error"), str)):
         _refuse(str(data.get("error") or response.status))
     return data
 

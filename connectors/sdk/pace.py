@@ -2,10 +2,9 @@
 
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Protocol
 
-from connectors.sdk.answers import LONGEST_PAUSE
+from connectors.sdk.answers import LONGEST_PAUSE, used_up
 from connectors.sdk.errors import RateLimitedError
 from connectors.sdk.schema.operations import Limits
 
@@ -66,29 +65,9 @@ class Pace:
 
     def note(self, headers: Mapping[str, str], status: int = 200) -> None:
         """Read what an answer says of the remaining calls; garbage is ignored."""
-        limits = self._limits
-        left = headers.get((limits.remaining_header or "").lower(), "") if limits.remaining_header else ""
-        if left.strip() not in ("0", "0.0"):
-            return
-        pause = reset_pause(limits, headers.get((limits.reset_header or "").lower(), "1"), time.time())
-        if pause is None or pause <= 0:
+        pause = used_up(self._limits, headers, time.time())
+        if pause is None:
             return
         self._closed_until = time.time() + pause
         if self._shared:
             self._shared.close(pause)
-
-
-def reset_pause(limits: Limits, text: str, at: float) -> float | None:
-    """Return the seconds until the window of a reset header opens, 15 minutes at most; None for garbage."""
-    try:
-        if limits.reset_kind == "iso":
-            pause = datetime.fromisoformat(text).timestamp() - at
-        else:
-            number = float(text)
-            pause = number if limits.reset_kind == "seconds" else number / _UNITS[limits.reset_kind] - at
-    except (ValueError, OverflowError, OSError):
-        return None
-    return min(pause, LONGEST_PAUSE) if pause == pause else None
-
-
-_UNITS = {"epoch": 1, "epoch_ms": 1000}

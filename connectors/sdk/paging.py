@@ -33,6 +33,8 @@ class Checkpoint:
     count: int = 0
     # The vendor's own time at the start of the pass.
     started: str | None = None
+    # Marks of the records that a feed sorted newest first has shown: what it says of them further on is older.
+    shown: tuple[str, ...] = ()
 
     @classmethod
     def start(cls, mode: str, since: str | None) -> "Checkpoint":
@@ -46,7 +48,7 @@ class Checkpoint:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Checkpoint":
         """Return it from JSON."""
-        return cls(**{**data, "seen": tuple(data["seen"])})
+        return cls(**{**data, "seen": tuple(data["seen"]), "shown": tuple(data.get("shown", ()))})
 
 
 def position(paging: Paging, token: Any) -> dict[str, Any]:
@@ -104,11 +106,11 @@ def _address(paging: Paging, response: Response, data: Any) -> str | None:
 
 def advance(paging: Paging, at: Checkpoint, token: Any, ids: list[str], high_water: str | None) -> Checkpoint:
     """Return the checkpoint after a page; ConnectorError when the paging goes round in circles."""
-    mark = _mark(token)
-    fingerprint = _mark(ids) if ids else None
+    found = mark(token)
+    fingerprint = mark(ids) if ids else None
     empty = 0 if ids else at.empty + 1
     if token is not None:
-        if mark in at.seen:
+        if found in at.seen:
             raise _endless("the same page is announced again")
         if fingerprint is not None and fingerprint == at.fingerprint:
             raise _endless("two pages hold the same records")
@@ -116,13 +118,14 @@ def advance(paging: Paging, at: Checkpoint, token: Any, ids: list[str], high_wat
             raise _endless(f"{_EMPTY_PAGES} pages in a row are empty")
         if at.page + 1 >= paging.max_pages:
             raise _endless(f"there are more than {paging.max_pages:,} pages")
-    seen = (*at.seen, mark)[-_REMEMBERED:]
+    seen = (*at.seen, found)[-_REMEMBERED:]
     return replace(
         at, token=token, high_water=high_water, seen=seen, page=at.page + 1, fingerprint=fingerprint, empty=empty
     )
 
 
-def _mark(value: Any) -> str:
+def mark(value: Any) -> str:
+    """Return a short mark of a value."""
     return hashlib.blake2b(orjson.dumps(value), digest_size=8).hexdigest()
 
 

@@ -6,12 +6,14 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from connectors.sdk import answers, cursors, paging
-from connectors.sdk.errors import ConnectorError, VendorDataError
+from connectors.sdk.errors import ConnectorError, CursorExpiredError, VendorDataError
 from connectors.sdk.expressions import compile_path, fill, look_up
 from connectors.sdk.http import Response
 from connectors.sdk.manifest import Condition, Request, Stream
 from connectors.sdk.paging import Checkpoint
 from connectors.sdk.schema.streams import Deleted, Incremental, Paging
+
+_MOST_SHOWN = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ def read_page(call: Call, stream: Stream, at: Checkpoint, names: Mapping[str, An
     """Read the page at a checkpoint; `names` are what the request may use beside the cursor."""
     cursor, since = stream.incremental, at.window or at.since
     reading = _reading(stream, since is not None)
+    if cursor and cursors.too_old(since, cursor.keeps_days, now):
+        raise CursorExpiredError(f"{since} is further back than the {cursor.keeps_days} days that are kept.")
     until = cursors.after(since, cursor.step_seconds, now) if cursor and cursor.step_seconds else None
     position = paging.position(reading.paging, at.token)
     url = at.token if reading.paging.kind in ("next_url", "link", "header_url") else None
@@ -96,7 +100,10 @@ def read_page(call: Call, stream: Stream, at: Checkpoint, names: Mapping[str, An
     response = call(request, known, position, place=reading.paging.place, url=url)
     data = response.json()
     items = answers.first(data, reading.records)
-    page = _read_items(stream, reading, items, known)
+    news, shown = items, at.shown
+    if cursor and cursor.order == "newest" and since is not None:
+        news, shown = _first_said(reading, items, at)
+    page = _read_items(stream, reading, news, known)
     token = paging.next_token(reading.paging, at.token, response, data, items)
     values = _cursor_values(cursor, items)
     if token is not None and _passed(cursor, values, since):
@@ -108,7 +115,7 @@ def read_page(call: Call, stream: Stream, at: Checkpoint, names: Mapping[str, An
     onward = paging.advance(reading.paging, at, token, ids, high_water)
     onward = replace(onward, started=at.started or cursors.server_time(response.headers.get("date"), now))
     onward, last = _window(cursor, reading.paging, at, onward, items, values, until)
-    return replace(page, checkpoint=onward, last=last, total=_total(stream, response, data))
+    return replace(page, checkpoint=replace(onward, shown=shown), last=last, total=_total(stream, response, data))
 
 
 def _window(
@@ -148,6 +155,25 @@ def _passed(cursor: Incremental | None, values: list[Any], since: str | None) ->
     return start is not None and bool(found) and min(found) < start
 
 
+def _first_said(reading: _Reading, items: list[Any], at: Checkpoint) -> tuple[list[Any], tuple[str, ...]]:
+    """Return the items of a feed sorted newest first without older news of the same records, and marks of all records."""
+    shown, news = dict.fromkeys(at.shown), []
+    for item in items:
+        if all(holds(condition, item) for condition in reading.where):
+            mark = paging.mark(look_up(look_up(item, reading.item), reading.id))[:12]
+            if mark not in shown:
+                news.append(item)
+            shown[mark] = None
+    if len(shown) > _MOST_SHOWN:
+        raise CursorExpiredError(f"More than {_MOST_SHOWN:,} records have changed: reading in full is the better way.")
+    return news, tuple(shown)
+
+
+def scope_of(stream: Stream, names: Mapping[str, Any]) -> str:
+    """Return what stands before the ids of a parent's children."""
+    return f"{names['parent']['id']}/" if stream.parent and stream.parent.scoped_ids and "parent" in names else ""
+
+
 def _read_items(stream: Stream, reading: _Reading, items: list[Any], names: Mapping[str, Any]) -> Page:
     records: list[External] = []
     deleted: list[str] = []
@@ -155,7 +181,7 @@ def _read_items(stream: Stream, reading: _Reading, items: list[Any], names: Mapp
     read_id = compile_path(reading.id)
     version = compile_path(stream.version) if stream.version else None
     updated = compile_path(stream.updated) if stream.updated else None
-    scope = f"{names['parent']['id']}/" if stream.parent and stream.parent.scoped_ids and "parent" in names else ""
+    scope = scope_of(stream, names)
     for item in items:
         if reading.where and not all(holds(condition, item) for condition in reading.where):
             continue

@@ -148,6 +148,25 @@ def _number_form(decimal: str, thousands: str) -> re.Pattern[str]:
     return re.compile(rf"(?P<before>[+-]?)\s*{unit}\s*(?P<sign>[+-]?)\s*{digits}\s*{unit}")
 
 
+# ISO 4217; ISK and UGX are counted in hundredths by those who send minor units, so they are not among these.
+_NO_MINOR = set("BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF".split())
+_THOUSANDTHS = {"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"}
+
+
+def _minor_units(_args: Mapping[str, Any]) -> Step:
+    def amount(values: Any) -> Any:
+        number, currency = (*values, None, None)[:2]
+        if number is None:
+            return None
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise ValueError("is not a number of minor units")
+        code = str(currency or "").upper()
+        value = number / (1 if code in _NO_MINOR else 1000 if code in _THOUSANDTHS else 100)
+        return int(value) if value == int(value) else value
+
+    return amount
+
+
 def _boolean(args: Mapping[str, Any]) -> Step:
     yes = {word.strip().casefold() for word in str(args.get("yes") or "yes,true,1,on").split(",")}
     no = {word.strip().casefold() for word in str(args.get("no") or "no,false,0,off").split(",")}
@@ -279,6 +298,11 @@ TRANSFORMS: dict[str, TransformInfo] = dict(
             "number", "read number", "Reads a number from a text such as £12,400.00 or 1.234,5 EUR.",
             ("£12,400.00", 12400), _number, Argument("decimal", "Decimal sign", "choice", (".", ","), "."),
             gives="number", example_args={"decimal": "."},
+        ),
+        _t(
+            "minor_units", "amount from minor units",
+            "Turns cents and the like into an amount; the second field is the currency, which says how many make one.",
+            ([1999, "eur"], 19.99), _minor_units, takes_all=True, gives="number",
         ),
         _t(
             "boolean", "read yes or no", "Reads a text as yes or no.", ("Y", True), _boolean,

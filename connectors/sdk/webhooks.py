@@ -65,7 +65,7 @@ def verify(spec: Verify, delivery: Delivery, secrets: Sequence[Secret], at: date
         age = _age(spec, stamp, at)
         if age is None or abs(age) > spec.tolerance_seconds:
             return "stale"
-    message = _message(spec, delivery, stamp or "")
+    message = signed_message(spec, delivery, stamp or "")
     expected = [sign(spec, secret, message) for secret in secrets]
     good = [hmac.compare_digest(_same(spec, given), want) for given in signatures for want in expected]
     return "accepted" if any(good) else "bad_signature"
@@ -131,7 +131,8 @@ def _age(spec: Verify, stamp: str | None, at: datetime) -> float | None:
         return None
 
 
-def _message(spec: Verify, delivery: Delivery, stamp: str) -> bytes:
+def signed_message(spec: Verify, delivery: Delivery, stamp: str) -> bytes:
+    """Return what is signed: the parts of the manifest, put together."""
     parts = []
     for part in spec.parts:
         match part.kind:
@@ -191,6 +192,8 @@ def events(hooks: Webhooks, delivery: Delivery) -> Iterator[Event]:
         for rule in hooks.rules:
             if all(holds(condition, item) for condition in rule.where):
                 found = look_up(item, rule.id) if rule.id else None
+                if rule.parent and found is not None:
+                    found = f"{look_up(item, rule.parent)}/{found}"
                 account = look_up(item, hooks.account) if hooks.account else None
                 record = look_up(item, rule.record) if rule.record is not None else None
                 yield Event(

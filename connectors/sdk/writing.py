@@ -9,7 +9,8 @@ from connectors.sdk.errors import ConfigError, ContractError, VendorDataError
 from connectors.sdk.expressions import fill, look_up
 from connectors.sdk.http import Response
 from connectors.sdk.manifest import Batch, Manifest, Request, Stream, Write, Writes
-from connectors.sdk.reading import Call, External, one_record
+from connectors.sdk.parents import names_of
+from connectors.sdk.reading import Call, External, one_record, scope_of
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Outgoing:
     version: str | None = None
     reference: str | None = None
     key: str | None = None
+    # Where a new record belongs, in streams with parents; left out: to the first of the list.
+    parent: str | None = None
 
     def names(self) -> dict[str, Any]:
         """Return what a request may use."""
@@ -49,10 +52,12 @@ class Refused:
 class Writer:
     """Writes to one stream. All methods raise ConnectorError and its kinds; ChangedError when the version is old."""
 
-    def __init__(self, call: Call, manifest: Manifest, stream: Stream) -> None:
+    def __init__(
+        self, call: Call, manifest: Manifest, stream: Stream, settings: Mapping[str, Any] | None = None
+    ) -> None:
         if stream.writes is None:
             raise ConfigError(f"Nothing can be written to {stream.name}.", code="no_writes")
-        self._call, self._manifest, self._stream = call, manifest, stream
+        self._call, self._manifest, self._stream, self._settings = call, manifest, stream, settings or {}
         self.writes: Writes = stream.writes
         self._read_only = {field.name for field in stream.fields if field.read_only}
 
@@ -85,14 +90,18 @@ class Writer:
         request, guard = write.request, self.writes.concurrency
         if guard.kind == "if_match" and record.version:
             request = _with_header(request, guard.header, str(fill(guard.format, record.names())))
-        self._call(request, {"stream": self._stream.name, **record.names()}, missing=True)
+        self._call(request, self._names(record), missing=True)
 
-    def find(self, reference: str) -> list[External]:
+    def _names(self, record: Outgoing) -> dict[str, Any]:
+        place = names_of(self._stream, self._settings, record.id, record.parent)
+        return {"stream": self._stream.name, **record.names(), **place}
+
+    def find(self, reference: str, parent: str | None = None) -> list[External]:
         """Return the records that hold our reference: what became of a create whose answer was lost."""
         safety = self.writes.create_safety
         if safety is None or safety.request is None:
             raise ConfigError(f"Creates of {self._stream.name} cannot be looked up.", code="no_lookup")
-        names = {"stream": self._stream.name, "reference": reference}
+        names = self._names(Outgoing({}, reference=reference, parent=parent))
         items = answers.first(self._call(safety.request, names).json(), safety.records)
         found = [one_record(self._stream, look_up(item, self._stream.item), names) for item in items]
         return [record for record in found if record and self._has(record, reference)]
@@ -155,10 +164,10 @@ class Writer:
     ) -> Written:  # fmt: skip
         fields = record.fields if fields is None else fields
         self._check(fields, allowed or set())
-        names = {"stream": self._stream.name, **record.names(), "fields": nested(fields)}
-        return self._written(write, self._call(request, names), record)
+        names = self._names(record) | {"fields": nested(fields)}
+        return self._written(write, self._call(request, names), record, scope_of(self._stream, names))
 
-    def _written(self, write: Write, response: Response, record: Outgoing) -> Written:
+    def _written(self, write: Write, response: Response, record: Outgoing, scope: str) -> Written:
         version = response.headers.get((write.version_header or "").lower()) if write.version_header else None
         if response.status == 204 or not response.body:
             return Written(record.id, version)
@@ -169,7 +178,7 @@ class Writer:
         path = write.version or self._stream.version
         known = look_up(data, path) if path and version is None else version
         return Written(
-            str(found) if found is not None else record.id, None if known is None else str(known), data
+            f"{scope}{found}" if found is not None else record.id, None if known is None else str(known), data
         )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from flask import Flask
 
 from app.db import db
 from app.models.accounts import Tenant
-from app.services import connections, credentials, installations, listings
+from app.services import connections, installations, listings, oauth_clients
 from app.services.object_types import seed_object_types
 from app.tenancy import bind_tenant
 from app.transaction import transaction
@@ -17,7 +17,7 @@ def seed_catalog(apps: dict[str, Flask]) -> None:
     with apps["owner"].app_context(), transaction():
         seed_object_types()
         listings.import_first_party()
-        credentials.save_client("sandbox", "patchbay", "sandbox-secret")
+        oauth_clients.save_client("sandbox", "patchbay", "sandbox-secret")
 
 
 def make_tenant(apps: dict[str, Flask], name: str = "Aldgate Joinery") -> uuid.UUID:

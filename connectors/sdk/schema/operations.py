@@ -19,6 +19,7 @@ class ErrorRule(Closed):
         "skip_record", "fail",
     ] = Field(description="What the engine does next; `changed`: somebody else changed the record meanwhile.")  # fmt: skip
     scope: str | None = Field(None, description="forbidden: the permission that is missing.")
+    scope_path: Path | None = Field(None, description="Or where the answer names it; `{scope}` in the texts is it.")
     sentence: Sentence | None = Field(None, description="For the customer: what happened.")
     fix: Sentence | None = Field(None, description="For the customer: what to do.")
 

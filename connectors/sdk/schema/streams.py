@@ -61,6 +61,9 @@ class Incremental(Closed):
     order: Literal["oldest", "newest"] | None = Field(
         None, description="`newest`: the feed cannot be asked from a time on; reading ends at the first older item."
     )
+    keeps_days: Annotated[int, Field(ge=1, le=366)] | None = Field(
+        None, description="The other side keeps changes for so long: with an older cursor the stream is read in full."
+    )
     until_parameter: Parameter | None = Field(None, description="The end of a step window.")
     step_seconds: Annotated[int, Field(ge=60)] | None = Field(None, description="Time is read in windows of this size.")
     cap: Annotated[int, Field(ge=2)] | None = Field(
@@ -132,6 +135,7 @@ class Discovery(Closed):
     name: Path = "name"
     label: Path = "label"
     type: Path = "type"
+    subtype: Path | None = Field(None, description="Tells types apart further: `types` is asked for `type.subtype` first.")
     prefix: Annotated[str, StringConstraints(max_length=60)] = Field(
         "", description="Put before a name to make its path."
     )

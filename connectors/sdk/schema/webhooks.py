@@ -64,6 +64,7 @@ class EventRule(Closed):
     where: list[Condition] = []
     stream: Name
     id: Path | None = Field(None, description="The record's id in the event; left out: the whole stream is read.")
+    parent: Path | None = Field(None, description="Its parent's id in the event, where ids are scoped to a parent.")
     action: Literal["upsert", "delete", "resync"] = "upsert"
     record: RootPath | None = Field(None, description="The record itself, where the event carries it whole.")
 

@@ -60,7 +60,7 @@ def test_the_address_asks_for_pkce_and_names_our_return_address(flow: Flow) -> N
     assert flow.sent["code_challenge_method"] == "S256"
     assert len(flow.sent["code_challenge"]) == 43
     assert flow.sent["redirect_uri"] == REDIRECT
-    assert flow.sent["scope"] == "crm.read"
+    assert flow.sent["scope"] == "crm.read crm.write"
 
 
 def test_a_callback_is_taken_once_and_its_code_is_sealed(flow: Flow, owner: Owner) -> None:

@@ -159,6 +159,92 @@ def test_failed_records_stay_and_lose_their_payload(site: Site) -> None:
     assert rows == {old: None, new: b"x"}
 
 
+def test_invitations_go_once_they_have_been_used_or_have_expired(site: Site) -> None:
+    def invitation(accepted: float | None, expires: float) -> uuid.UUID:
+        return site.put(
+            "invitations", email="a@example.com", role="member", token_hash=uuid.uuid4().bytes, invited_by=uuid.uuid4(),
+            accepted_at=None if accepted is None else ago(accepted), expires_at=ago(expires), created_at=ago(100),
+        )  # fmt: skip
+
+    invitation(30.1, -1), invitation(None, 30.1)
+    kept = {invitation(29.9, 29), invitation(None, 29.9), invitation(None, -1)}
+    assert site.prune() == 2
+    assert site.left("invitations") == kept
+
+
+def test_problems_conflicts_and_failed_records_go_once_they_are_over(site: Site) -> None:
+    common = {"installation_id": site.installation_id, "created_at": ago(500)}
+    record = {**common, "stream": "contacts"}
+    cases: list[tuple[str, dict[str, Any], str, str, float]] = [
+        ("problems", {**common, "signature": "s", "code": "c", "message": "m"}, "closed", "closed_at", 90),
+        ("conflicts", {**record, "kind": "match"}, "settled", "settled_at", 90),
+        ("failed_records", {**record, "code": "c", "message": "m"}, "resolved", "resolved_at", 30),
+    ]
+    for table, values, state, column, days in cases:
+        kept = set()
+        for number, over in enumerate((days + 0.1, days - 0.1, None)):
+            if table != "problems":
+                values["external_id"] = str(number)
+            more = {"state": state, column: ago(over)} if over else {}
+            row = site.put(table, **values, **more)
+            if number:
+                kept.add(row)
+        assert site.prune() == 1, table
+        assert site.left(table) == kept, table
+
+
+def test_sessions_and_links_that_ended_go_with_the_platforms_own_work(site: Site, owner: Owner) -> None:
+    user_id = uuid.uuid4()
+    owner.execute(
+        "INSERT INTO users (id, email, name, password_hash) VALUES (%s, 'a@example.com', 'A', '')", (user_id,)
+    )
+
+    def session(name: str, expires: float, seen: float) -> None:
+        owner.execute(
+            "INSERT INTO sessions (id, token_hash, user_id, expires_at, seen_at, user_agent) "
+            "VALUES (gen_random_uuid(), %s, %s, %s, %s, %s)", (name.encode(), user_id, ago(expires), ago(seen), name),
+        )  # fmt: skip
+
+    idle = site.apps["worker"].extensions["settings"].session_idle_minutes / 1440
+    session("expired", 7.1, 7.1)
+    session("left lying", -5, 7.1 + idle)
+    session("just ended", 6.9, 6.9)
+    session("just left", -5, 6.9 + idle)
+    session("live", -5, 0)
+    for expires in (7.1, 6.9, -1):
+        owner.execute(
+            "INSERT INTO user_tokens (id, user_id, purpose, token_hash, expires_at) "
+            "VALUES (gen_random_uuid(), %s, 'verify_email', %s, %s)", (user_id, str(expires).encode(), ago(expires)),
+        )  # fmt: skip
+    assert site.prune() == 0, "a tenant's pruning takes nobody's sessions"
+    site.tenant_id = PLATFORM_TENANT
+    assert site.prune() == 3
+    assert {row[0] for row in owner.execute("SELECT user_agent FROM sessions")} == {"just ended", "just left", "live"}
+    assert {row[0] for row in owner.execute("SELECT token_hash FROM user_tokens")} == {b"6.9", b"-1"}
+
+
+def test_a_slice_that_is_over_goes_on_with_the_next_tenant(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Red when each slice begins with the first tenant again: the last ones would never have their turn."""
+    monkeypatch.setattr(drain_module, "worker_app", lambda: site.apps["worker"])
+    monkeypatch.setattr(drain_module.Slice, "over", lambda _: True)
+    monkeypatch.setattr(retention, "BATCH", 3)
+    sites = [site, *(make_site(site.apps, site.owner) for _ in range(3))]
+    for each in sites:
+        each.run("done", timedelta(days=100))
+    for _ in range(4):
+        max(sites, key=lambda each: each.tenant_id).run("done", timedelta(days=100))
+    seen: list[uuid.UUID] = []
+    real = retention.prune_tenant
+    monkeypatch.setattr(retention, "prune_tenant", lambda tenant_id: (seen.append(tenant_id), real(tenant_id))[1])
+    lane = Lane(site.apps, site.owner)
+    lane.add(PLATFORM_TENANT, "daily", lane="send", kind="prune")
+    drain_module.drain("send")
+    order = sorted(each.tenant_id for each in sites)
+    assert seen == [PLATFORM_TENANT, *order, order[-1]]
+    assert [each.left("runs") for each in sites] == [set()] * 4
+    assert lane.count("kind = 'prune' AND state = 'done'") == 1
+
+
 def test_nothing_of_another_tenant_goes(site: Site) -> None:
     other = make_site(site.apps, site.owner)
     kept, gone = other.run("done", timedelta(days=100)), site.run("done", timedelta(days=100))

@@ -4,11 +4,14 @@ import threading
 import time
 import uuid
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
 from flask import Flask
 
+from app.services import tasks
+from app.transaction import transaction
 from tests.factories.tasks import Lane, together
 
 Owner = psycopg.Connection[Any]
@@ -68,6 +71,42 @@ def test_a_vendor_host_at_its_cap_waits_and_other_hosts_are_served(lane: Lane) -
     lane.end(held[0])
     assert lane.claim() is not None
     assert lane.claim() is None
+
+
+def test_many_tasks_of_a_host_at_its_cap_do_not_hide_the_tenants_other_work(lane: Lane, owner: Owner) -> None:
+    for tenant_id in SMALL[:HOST_CAP]:
+        lane.add(tenant_id, host="api.example.com")
+        lane.take()
+    for number in range(25):
+        lane.add(BIG, str(number), host="api.example.com")
+    owner.execute("UPDATE tasks SET due_at = now() - interval '1 h' WHERE state = 'ready'")
+    lane.add(BIG, "other", host="other.example.com")
+    assert lane.take().key == "other"
+    lane.add(BIG, "none")
+    assert lane.take().key == "none"
+
+
+def test_a_claim_does_not_wait_for_one_that_is_under_way(lane: Lane, apps: dict[str, Flask], owner: Owner) -> None:
+    """Neither for its lane, nor for its tenant while another has work, nor for its host."""
+    lane.add(BIG, "a", host="api.example.com")
+    for tenant_id, host in ((SMALL[0], "api.example.com"), (SMALL[1], None)):
+        lane.add(tenant_id, host=host)
+        owner.execute("UPDATE task_gates SET served_at = served_at + 1 WHERE tenant_id <> %s", (BIG,))
+    owner.execute("UPDATE task_gates SET served_at = 9 WHERE tenant_id = %s", (SMALL[1],))
+    with ThreadPoolExecutor(1) as pool, apps["worker"].app_context(), transaction():
+        first = tasks.claim("sync", "slow")
+        assert first is not None
+        assert first.tenant_id == BIG
+        second = pool.submit(lane.claim).result()
+    assert second is not None
+    assert second.tenant_id == SMALL[1]
+
+
+def test_a_second_request_brings_a_task_its_host(lane: Lane) -> None:
+    lane.add(BIG)
+    lane.add(BIG, host="api.example.com")
+    lane.add(BIG)
+    assert lane.row("host") == ("api.example.com",)
 
 
 def test_workers_at_the_caps_never_pass_them_and_never_block_each_other(lane: Lane, owner: Owner) -> None:

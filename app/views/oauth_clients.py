@@ -1,0 +1,72 @@
+"""The host's applications at vendors, for operators: without one, nobody can connect by OAuth."""
+
+from flask import Blueprint, flash
+from werkzeug.wrappers import Response
+
+from app.access import requires_staff, viewer
+from app.errors import InvalidError
+from app.extensions import settings
+from app.forms.oauth_clients import OAuthClientForm
+from app.htmx import go, render, stop_polling
+from app.services import oauth_clients
+from app.tenancy import PLATFORM_TENANT, bind_tenant
+from app.transaction import transaction
+
+blueprint = Blueprint("oauth_clients", __name__, url_prefix="/applications")
+
+
+@blueprint.get("")
+@requires_staff("operator")
+def index() -> Response:
+    return render("oauth_clients/index.html", applications=oauth_clients.list_applications())
+
+
+@blueprint.get("/<slug>")
+@requires_staff("operator")
+def show(slug: str) -> Response:
+    return _page(slug)
+
+
+def _page(slug: str, form: OAuthClientForm | None = None, status: int = 200) -> Response:
+    application = oauth_clients.get_application(slug)
+    row = application.row
+    known = {"client_id": row.client_id, "expires_on": row.expires_on} if row else {}
+    response = render(
+        "oauth_clients/show.html", "oauth_clients/_test.html", status=status, application=application,
+        form=form or OAuthClientForm(formdata=None, data=known),
+        redirect_uri=f"{settings().base_url}/oauth/callback/{slug}",
+    )  # fmt: skip
+    return response if row and row.test_result == "testing" else stop_polling(response)
+
+
+@blueprint.post("/<slug>")
+@requires_staff("operator")
+def save(slug: str) -> Response:
+    form = OAuthClientForm()
+    if not form.validate_on_submit():
+        return _page(slug, form, 422)
+    try:
+        with bind_tenant(PLATFORM_TENANT, viewer().user.id), transaction():
+            oauth_clients.save(slug, str(form.client_id.data).strip(), form.secret.data or "", form.expires_on.data)
+    except InvalidError as error:
+        form.secret.errors = [error.fields.get("secret", error.message)]
+        return _page(slug, form, 422)
+    flash("The application is saved. Test it, so that customers do not find out for you.")
+    return go(f"/applications/{slug}")
+
+
+@blueprint.post("/<slug>/check")
+@requires_staff("operator")
+def check(slug: str) -> Response:
+    with bind_tenant(PLATFORM_TENANT, viewer().user.id), transaction():
+        oauth_clients.request_test(slug)
+    return go(f"/applications/{slug}")
+
+
+@blueprint.post("/<slug>/remove")
+@requires_staff("operator")
+def remove(slug: str) -> Response:
+    with bind_tenant(PLATFORM_TENANT, viewer().user.id), transaction():
+        oauth_clients.remove(slug)
+    flash("The application is removed.")
+    return go("/applications")
