@@ -1,5 +1,7 @@
 """The limiter that all workers share: GCRA in Redis, by Redis's own clock. Redis gone: the caller goes slower by itself."""
 
+import uuid
+from contextlib import suppress
 from functools import lru_cache
 
 import redis
@@ -18,6 +20,16 @@ if early > 0 then return tostring(early) end
 redis.call('SET', KEYS[1], string.format('%.6f', due + gap), 'PX', math.ceil((due + gap - at) * 1000) + 1000)
 return '0'
 """
+# Calls under way with the time they end at the latest: a worker that is killed keeps its place no longer than that.
+_ENTER = """
+local now = tonumber(redis.call('TIME')[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[1]) then return 0 end
+redis.call('ZADD', KEYS[1], now + tonumber(ARGV[3]), ARGV[2])
+redis.call('EXPIRE', KEYS[1], tonumber(ARGV[3]))
+return 1
+"""
+_LONGEST_CALL = 60
 
 
 class SharedLimiter:
@@ -25,6 +37,7 @@ class SharedLimiter:
 
     def __init__(self, url: str, connection: str) -> None:
         self._redis = _client(url)
+        self._under_way = f"patchbay:calls:{connection}"
         self._turns, self._closed = f"patchbay:pace:{connection}", f"patchbay:closed:{connection}"
 
     def take(self, calls: int, seconds: float) -> float | None:
@@ -37,10 +50,22 @@ class SharedLimiter:
 
     def close(self, seconds: float) -> None:
         """Let nobody call for so long."""
-        try:
+        with suppress(redis.RedisError):
             self._redis.set(self._closed, "1", px=max(int(seconds * 1000), 1))
+
+    def enter(self, most: int) -> str | None:
+        """Be one of at most so many calls at the same time; None while there are as many. Redis away: one is let in."""
+        ticket = uuid.uuid4().hex
+        try:
+            found = self._redis.eval(_ENTER, 1, self._under_way, most, ticket, _LONGEST_CALL)
+            return ticket if found else None
         except redis.RedisError:
-            return
+            return ticket
+
+    def leave(self, ticket: str) -> None:
+        """The call is over."""
+        with suppress(redis.RedisError):
+            self._redis.zrem(self._under_way, ticket)
 
     def closed(self) -> float:
         """Return for how many seconds nobody may call."""

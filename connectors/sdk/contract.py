@@ -216,12 +216,12 @@ class Connector:
             params = {key: value for key, value in fill(dict(request.query), filled).items() if value is not None}
             params.update(position or {} if place == "query" else {})
         body, form = request_body(request, filled, position if place == "body" else None)
-        session.pace.wait()
-        response = session.http.request(
-            request.method, url, params={**params, **credential},
-            headers={**{k: str(v) for k, v in fill(dict(request.headers), filled).items()}, **headers},
-            json=body, data=form, secrets=secrets,
-        )  # fmt: skip
+        with session.pace.turn():
+            response = session.http.request(
+                request.method, url, params={**params, **credential},
+                headers={**{k: str(v) for k, v in fill(dict(request.headers), filled).items()}, **headers},
+                json=body, data=form, secrets=secrets,
+            )  # fmt: skip
         session.pace.note(response.headers, response.status)
         if not (missing and response.status in (404, 410)):
             answers.raise_for(self.manifest, response)

@@ -1,7 +1,8 @@
 """Keeping to what the other side allows: the declared budget, shared by all workers, and what its headers say."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Protocol
 
 from connectors.sdk.answers import LONGEST_PAUSE, used_up
@@ -11,6 +12,7 @@ from connectors.sdk.schema.operations import Limits
 # Without the shared limiter each worker keeps to a quarter of the budget: slower, never unlimited.
 _ALONE = 4
 _LONGEST_WAIT = 10.0
+_ROOM_SECONDS = 0.05
 
 
 class SharedPace(Protocol):
@@ -25,6 +27,12 @@ class SharedPace(Protocol):
     def closed(self) -> float:
         """Return for how many seconds nobody may call."""
 
+    def enter(self, most: int) -> str | None:
+        """Be one of at most so many calls at the same time; None while there are as many, or the limiter is away."""
+
+    def leave(self, ticket: str) -> None:
+        """The call is over."""
+
 
 class Pace:
     """What one session waits for before each call."""
@@ -35,6 +43,24 @@ class Pace:
         self._limits, self._shared, self._sleep = limits, shared, sleep
         self._free_at = 0.0
         self._closed_until = 0.0
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for the next call's turn and for room among the calls under way; RateLimitedError as `wait`."""
+        self.wait()
+        most, ticket = self._limits.concurrency, None
+        if most and self._shared:
+            waited = 0.0
+            while (ticket := self._shared.enter(most)) is None and waited < _LONGEST_WAIT:
+                self._sleep(_ROOM_SECONDS)
+                waited += _ROOM_SECONDS
+            if ticket is None:
+                raise RateLimitedError("Too many calls are under way.", retry_after=5.0)
+        try:
+            yield
+        finally:
+            if ticket and self._shared:
+                self._shared.leave(ticket)
 
     def wait(self) -> None:
         """Wait for the next call's turn; RateLimitedError when the other side has no calls left for longer."""

@@ -1,5 +1,6 @@
 """One budget for all workers; without Redis each goes slower, never unlimited."""
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -50,3 +51,22 @@ def test_without_redis_it_is_slower_and_never_unlimited() -> None:
         pace.wait()
     assert len(slept) == 4
     assert all(0.2 < pause <= 1.6 for pause in slept)
+
+
+def test_at_most_so_many_calls_at_once(environment: dict[str, str], clean: None) -> None:
+    """Six callers, two places. Red without the places: six at once."""
+    under_way, most = [0], [0]
+    lock = threading.Lock()
+
+    def call(_number: int) -> None:
+        with Pace(Limits(concurrency=2), SharedLimiter(environment["REDIS_URL"], "n")).turn():
+            with lock:
+                under_way[0] += 1
+                most[0] = max(most[0], under_way[0])
+            time.sleep(0.05)
+            with lock:
+                under_way[0] -= 1
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(call, range(12)))
+    assert most[0] == 2

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -12,14 +13,26 @@ from sqlalchemy import text
 from app.db import db
 from app.models.accounts import StaffRole
 from app.models.runs import Run
-from app.services import accounts, failed_records, fleet, installations, problems, runs
+from app.services import (
+    accounts,
+    failed_records,
+    fleet,
+    installations,
+    listings,
+    page_writes,
+    pages,
+    passes,
+    problems,
+    runs,
+)
 from app.services.fleet import Cause, Filters
 from app.sync.retry import Decision
 from app.tenancy import bind_tenant
 from app.transaction import transaction
-from connectors.sdk import AuthError, UnavailableError
-from tests.factories.tasks import together
+from connectors.sdk import AuthError, Checkpoint, Page, Rejected, UnavailableError
+from tests.factories.tasks import Lane
 from tests.factories.tenants import connect_kinto, make_tenant
+from tests.processes import wait_for
 
 Owner = psycopg.Connection[Any]
 
@@ -132,22 +145,47 @@ def test_the_time_of_the_change_stays_while_only_the_success_is_new(site: Site, 
     assert second[1] is not None
 
 
-def test_two_changes_at_once_end_with_the_status_that_is_true(site: Site) -> None:
-    """Each sees what the other has done, whoever commits last. Red without the lock before the reading."""
+def test_two_changes_at_once_end_with_the_status_that_is_true(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One has counted, then the other is done. Red without the lock before the counting: it would write what was."""
     site.activate()
-    failed_id = site.fail_record()
+    real, others = fleet._read, []
 
-    def change(number: int) -> None:
-        if number % 2:
-            site.act(lambda: problems.open_problem(site.tenant_id, site.id, "vendor_down", "Down.", "Wait."))
-        else:
-            site.act(lambda: failed_records.ignore(site.tenant_id, failed_id))
+    def waits() -> bool:
+        row = site.owner.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        ).fetchone()
+        return row != (0,)
 
-    for _ in range(10):
-        site.owner.execute("UPDATE failed_records SET state = 'waiting'")
-        site.owner.execute("UPDATE problems SET state = 'closed'")
-        together(4, change)
-        assert site.row() == ("healthy", "vendor_down")
+    def read(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Any:
+        row = real(tenant_id, installation_id)
+        if not others:
+            others.append(pool.submit(lambda: site.act(lambda: installations.pause(tenant_id, installation_id))))
+            wait_for(lambda: others[0].done() or waits())
+        return row
+
+    monkeypatch.setattr(fleet, "_read", read)
+    with ThreadPoolExecutor(1) as pool:
+        site.act(lambda: problems.open_problem(site.tenant_id, site.id, "vendor_down", "Down.", "Wait."))
+        others[0].result()
+    assert site.row() == ("paused", "vendor_down")
+
+
+def test_a_page_with_records_left_out_shows_before_the_run_has_ended(site: Site, apps: dict[str, Flask]) -> None:
+    site.activate()
+    task = Lane(apps, site.owner).take()
+    page = Page(
+        (), (), Checkpoint.start("incremental", None), last=True, rejected=(Rejected("1", {}, "It has no id."),)
+    )
+    with apps["worker"].app_context(), bind_tenant(site.tenant_id):
+        with transaction():
+            installation = runs.get_installation(site.tenant_id, site.id)
+            manifest = listings.manifest_of(installation.listing_version_id)
+            context = passes.open_context(site.tenant_id, installation, "contacts", manifest)
+        prepared = pages.prepare(context.mapping, page, map_all=True)
+        with transaction():
+            sql, _, news = page_writes.open_page(task, None, context, prepared.hashes)
+            pages.apply_page(sql, context, prepared, news)
+    assert site.row() == ("incomplete", None)
 
 
 def staff(apps: dict[str, Flask], role: str | None) -> uuid.UUID:

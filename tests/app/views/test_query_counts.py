@@ -1,0 +1,172 @@
+"""How many queries a page takes: two before the view's own, and no more with more rows."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import event
+
+from app.db import db
+from app.models.accounts import StaffRole
+from app.services import accounts, installations, runs, sessions, support_grants
+from app.tenancy import bind_tenant
+from app.transaction import transaction
+from tests.factories.tenants import connect_kinto, make_tenant
+
+Owner = psycopg.Connection[Any]
+
+
+class Site:
+    """A tenant that grows, with somebody signed in who is its owner and of the host's support."""
+
+    def __init__(self, apps: dict[str, Flask], owner: Owner) -> None:
+        self.apps, self.owner = apps, owner
+        self.tenant_id = make_tenant(apps)
+        app = apps["owner"]
+        with app.app_context(), bind_tenant(self.tenant_id), transaction():
+            user = accounts.make_user("ada@example.com", "Ada", "a long password")
+            accounts.add_member(self.tenant_id, user.id, "owner")
+            db.session.add_all([StaffRole(user_id=user.id, role=role) for role in ("support", "operator")])
+            self.cookie = sessions.start_session(
+                user.id, self.tenant_id, app.extensions["settings"], ip="", user_agent=""
+            )
+            support_grants.grant(self.tenant_id, user.id, hours=1, reason="Look")
+        self.user_id = user.id
+        self.installation_id = self.install()
+        with apps["web"].app_context(), bind_tenant(self.tenant_id), transaction():
+            self.run_id = runs.start_run(self.tenant_id, self.installation_id, trigger="manual").id
+        with apps["worker"].app_context(), bind_tenant(self.tenant_id), transaction():
+            runs.begin(self.tenant_id, self.installation_id)
+
+    def install(self) -> uuid.UUID:
+        """Return one more installation that is active."""
+        with self.apps["web"].app_context():
+            made = connect_kinto(self.tenant_id, "http://127.0.0.1:1", "password")
+            self.owner.execute(
+                "UPDATE connections SET state = 'ready', account_id = id::text, account_name = 'A', tested_at = now()"
+            )
+            with bind_tenant(self.tenant_id), transaction():
+                installations.activate(self.tenant_id, made, user_id=self.user_id)
+            return made
+
+    def grow(self, count: int) -> None:
+        """Add `count` rows of everything that pages list."""
+        for _ in range(count):
+            self.install()
+        each = {"tenant": self.tenant_id, "installation": self.installation_id, "run": self.run_id, "count": count}
+        for statement in _ROWS:
+            self.owner.execute(statement, each)  # type: ignore[arg-type]
+
+    def browser(self) -> FlaskClient:
+        """Return a browser that is signed in."""
+        made = self.apps["web"].test_client()
+        made.set_cookie("patchbay", self.cookie)
+        return made
+
+
+_ROWS = (
+    "INSERT INTO users (id, email, name, password_hash) SELECT gen_random_uuid(), gen_random_uuid() || '@example.com', "
+    "'B', '' FROM generate_series(1, %(count)s)",
+    "INSERT INTO memberships (tenant_id, id, user_id, role) SELECT %(tenant)s, gen_random_uuid(), u.id, 'member' "
+    "FROM users u WHERE NOT EXISTS (SELECT 1 FROM memberships m WHERE m.user_id = u.id)",
+    "INSERT INTO invitations (tenant_id, id, email, role, token_hash, invited_by, expires_at) SELECT %(tenant)s, "
+    "gen_random_uuid(), 'c@example.com', 'member', gen_random_uuid()::text::bytea, gen_random_uuid(), "
+    "now() + interval '1 day' FROM generate_series(1, %(count)s)",
+    "INSERT INTO runs (tenant_id, id, installation_id, listing_version_id, trigger, state, started_at, finished_at) "
+    "SELECT tenant_id, gen_random_uuid(), installation_id, listing_version_id, 'manual', 'done', now(), now() "
+    "FROM runs, generate_series(1, %(count)s) WHERE id = %(run)s",
+    "INSERT INTO run_streams (tenant_id, id, run_id, stream, position, mode, pass_id, mapping_version, state) SELECT "
+    "tenant_id, gen_random_uuid(), id, 's' || number, number, 'full', gen_random_uuid(), 1, 'done' FROM runs, "
+    "generate_series(1, %(count)s) number WHERE installation_id = %(installation)s AND number <= %(count)s "
+    "ON CONFLICT DO NOTHING",
+    "INSERT INTO exchanges (tenant_id, id, installation_id, run_id, method, url, ms) SELECT %(tenant)s, "
+    "gen_random_uuid(), %(installation)s, %(run)s, 'GET', 'https://crm.example.com', 1 "
+    "FROM generate_series(1, %(count)s)",
+    "INSERT INTO failed_records (tenant_id, id, installation_id, run_id, stream, external_id, code, field, message) "
+    "SELECT %(tenant)s, gen_random_uuid(), %(installation)s, %(run)s, 'contacts', gen_random_uuid()::text, 'invalid', "
+    "'f' || number, 'm' FROM generate_series(1, %(count)s) number",
+    "INSERT INTO problems (tenant_id, id, installation_id, signature, code, message) SELECT %(tenant)s, "
+    "gen_random_uuid(), %(installation)s, gen_random_uuid()::text, 'c', 'm' FROM generate_series(1, %(count)s)",
+    "INSERT INTO records (tenant_id, id, object_type, data, hash) SELECT %(tenant)s, gen_random_uuid(), 'contact', "
+    "'{\"email\": \"a@example.com\"}', '' FROM generate_series(1, %(count)s)",
+    "INSERT INTO audit (tenant_id, id, actor, action, subject_type, subject_id) SELECT %(tenant)s, gen_random_uuid(), "
+    "'A', 'a.b', 's', '1' FROM generate_series(1, %(count)s)",
+    "INSERT INTO sessions (id, token_hash, user_id, expires_at) SELECT gen_random_uuid(), "
+    "gen_random_uuid()::text::bytea, user_id, expires_at FROM sessions, generate_series(1, %(count)s)",
+)
+
+
+@pytest.fixture
+def site(apps: dict[str, Flask], clean: None, owner: Owner) -> Site:
+    return Site(apps, owner)
+
+
+@contextmanager
+def statements(apps: dict[str, Flask]) -> Iterator[list[str]]:
+    """Collect what the web process asks PostgreSQL."""
+    found: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        found.append(statement)
+
+    with apps["web"].app_context():
+        engine = db.engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield found
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+def counted(site: Site, path: str) -> int:
+    """Return how many queries a page takes, once what is remembered for good is remembered."""
+    browser = site.browser()
+    assert browser.get(path).status_code == 200, path
+    with statements(site.apps) as found:
+        assert browser.get(path).status_code == 200, path
+    return len(found)
+
+
+def pages(site: Site) -> dict[str, int]:
+    """Return page -> queries."""
+    installation = f"/installations/{site.installation_id}"
+    paths = (
+        "/", "/integrations/kinto", "/installations", installation, f"{installation}/live", f"{installation}/failed",
+        f"{installation}/runs", f"/runs/{site.run_id}", "/records", "/problems", "/members", "/audit", "/profile", "/fleet",
+        f"/fleet/{site.tenant_id}",
+    )  # fmt: skip
+    return {path: counted(site, path) for path in paths}
+
+
+def test_a_signed_in_request_takes_two_queries_before_the_views_own(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One finds the session, before anybody is bound; one brings person, tenant, role and staff roles."""
+    seen: list[int] = []
+    views = site.apps["web"].view_functions
+    real = views["profile.show"]
+    with statements(site.apps) as found:
+        monkeypatch.setitem(views, "profile.show", lambda: (seen.append(len(found)), real())[1])
+        assert site.browser().get("/profile").status_code == 200
+    assert seen == [2]
+
+
+def test_a_fragment_that_is_polled_counts_nothing_that_it_does_not_show(site: Site) -> None:
+    path = f"/installations/{site.installation_id}/live"
+    with statements(site.apps) as found:
+        assert site.browser().get(path, headers={"HX-Request": "true"}).status_code == 200
+    assert not [statement for statement in found if "problems" in statement]
+
+
+def test_no_page_takes_more_queries_with_more_rows(site: Site) -> None:
+    site.grow(2)
+    few = pages(site)
+    site.grow(12)
+    many = pages(site)
+    assert many == few
+    assert max(many.values()) <= 24  # The page of an installation; the others take half of it.
