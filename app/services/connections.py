@@ -11,7 +11,7 @@ from app.db import db
 from app.errors import InvalidError, NotFoundError
 from app.models.connections import Connection
 from app.models.installations import Installation, InstallationStream
-from app.services import credentials, problems, tasks
+from app.services import audit, credentials, problems, tasks
 from app.tenancy import scoped
 from connectors.sdk import Account, Choice, ConnectorError, FieldInfo, Manifest
 
@@ -172,7 +172,11 @@ def keep_choices(tenant_id: uuid.UUID, connection_id: uuid.UUID, choices: dict[s
 
 def keep_revocation(tenant_id: uuid.UUID, connection_id: uuid.UUID, outcome: str) -> None:
     """Keep what became of giving the access back."""
-    get_connection(tenant_id, connection_id).revocation = outcome
+    connection = get_connection(tenant_id, connection_id)
+    connection.revocation = outcome
+    audit.write(
+        tenant_id, "connection.revoked", "connection", str(connection_id), connection.account_name or "", outcome=outcome
+    )
 
 
 def _same_account(tenant_id: uuid.UUID, connection: Connection, account: Account) -> str | None:

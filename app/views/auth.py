@@ -6,6 +6,7 @@ from typing import Any
 from flask import Blueprint, Response, flash, request
 from werkzeug.wrappers import Response as BaseResponse
 
+from app import devices
 from app.access import find_viewer, public, signed_in, viewer
 from app.clock import now
 from app.errors import AppError, ForbiddenError, InvalidError, NotFoundError
@@ -21,10 +22,6 @@ blueprint = Blueprint("auth", __name__)
 _START = "/installations"
 
 
-def _email_key() -> str:
-    return f"account:{request.form.get('email', '').strip().lower()[:200]}"
-
-
 def safe_next(target: str | None) -> str:
     """Return a page of ours to go on to; anything else becomes the start page."""
     if not target or not target.startswith("/") or target.startswith(("//", "/\\")) or "\\" in target:
@@ -32,20 +29,22 @@ def safe_next(target: str | None) -> str:
     return target if target.isprintable() and ":" not in target.split("?")[0] else _START
 
 
-def _enter(user_id: uuid.UUID, tenant_id: uuid.UUID | None, address: str) -> BaseResponse:
+def _enter(user_id: uuid.UUID, tenant_id: uuid.UUID | None, address: str, email: str) -> BaseResponse:
     config = settings()
     agent = request.headers.get("user-agent", "")
     before = find_viewer()
     with bind_tenant(tenant_id, user_id), transaction():
         # A session that existed before signing in is not carried over (session fixation).
         if before and before.user.id == user_id:
-            sessions.end_session(before.session_id)
+            sessions.forget_session(before.session_id)
         value = sessions.start_session(user_id, tenant_id, config, ip=request.remote_addr or "", user_agent=agent)
-    response = go(address)
+    # Staff without a customer of their own have no installations to look at.
+    response = go(address if tenant_id or address != _START else "/")
     response.set_cookie(
         cookie_name(config), value, max_age=config.session_days * 86_400, secure=config.secure, httponly=True,
         samesite="Lax", path="/",
     )  # fmt: skip
+    devices.remember(response, email)
     return response
 
 
@@ -56,8 +55,8 @@ def _first_tenant(user_id: uuid.UUID) -> uuid.UUID | None:
 
 
 @blueprint.route("/sign-in", methods=["GET", "POST"])
-@limiter.limit("30/minute;300/hour", methods=["POST"])
-@limiter.limit("10/minute;50/hour", key_func=_email_key, methods=["POST"])
+@limiter.limit("30/minute;300/hour", key_func=devices.source, methods=["POST"])
+@limiter.limit("10/minute;50/hour", key_func=devices.source_and_account, methods=["POST"])
 @public
 def sign_in() -> BaseResponse:
     form = SignInForm()
@@ -68,7 +67,7 @@ def sign_in() -> BaseResponse:
                 user_id = accounts.sign_in(form.email.data, form.password.data).id
         except InvalidError as error:
             return _sign_in_page(form, target, error.message, 422)
-        return _enter(user_id, _first_tenant(user_id), target)
+        return _enter(user_id, _first_tenant(user_id), target, form.email.data)
     return _sign_in_page(form, target, "", 422 if form.is_submitted() else 200)
 
 
@@ -99,7 +98,7 @@ def demo() -> BaseResponse:
     user = accounts.find_user(email)
     if user is None:
         raise NotFoundError("The demo accounts are not there. Run `flask demo seed`.")
-    return _enter(user.id, _first_tenant(user.id), safe_next(request.form.get("next")))
+    return _enter(user.id, _first_tenant(user.id), safe_next(request.form.get("next")), email)
 
 
 @blueprint.route("/sign-up", methods=["GET", "POST"])
@@ -119,7 +118,7 @@ def sign_up() -> BaseResponse:
                 )
             with bind_tenant(tenant_id, user.id), transaction():
                 accounts.send_verification(tenant_id, user)
-            return _enter(user.id, tenant_id, "/")
+            return _enter(user.id, tenant_id, "/", form.email.data)
         except AppError as error:
             message = error.message
     return render("auth/sign_up.html", status=422 if form.is_submitted() else 200, form=form, message=message)
@@ -129,7 +128,7 @@ def sign_up() -> BaseResponse:
 @signed_in
 def sign_out() -> BaseResponse:
     who = viewer()
-    with transaction():
+    with bind_tenant(PLATFORM_TENANT, who.user.id), transaction():
         if request.form.get("everywhere"):
             sessions.end_all(who.user.id)
         else:
@@ -152,17 +151,15 @@ def switch(tenant_id: uuid.UUID) -> BaseResponse:
 
 
 @blueprint.route("/forgot", methods=["GET", "POST"])
-@limiter.limit("10/hour", methods=["POST"])
-@limiter.limit("5/hour", key_func=_email_key, methods=["POST"])
+@limiter.limit("10/hour", key_func=devices.source, methods=["POST"])
+@limiter.limit("5/hour", key_func=devices.source_and_account, methods=["POST"])
 @public
 def forgot() -> BaseResponse:
     form = AddressForm()
     sent = False
     if form.validate_on_submit():
-        user = accounts.find_user(form.email.data)
-        if user:
-            with bind_tenant(PLATFORM_TENANT, user.id), transaction():
-                accounts.send_reset(user)
+        with bind_tenant(PLATFORM_TENANT), transaction():
+            accounts.request_reset(form.email.data)
         sent = True
     return render("auth/forgot.html", status=422 if form.errors else 200, form=form, sent=sent)
 
@@ -176,10 +173,9 @@ def reset(token: str) -> BaseResponse:
     if found is None:
         raise InvalidError("This link has expired or has been used. Ask for a new one.")
     if form.validate_on_submit():
-        with bind_tenant(None, found[1]), transaction():
-            user = accounts.use_token(found[0], "reset_password")
-            accounts.set_password(user, form.password.data)
-            sessions.end_all(user.id)
+        with bind_tenant(PLATFORM_TENANT, found[1]), transaction():
+            accounts.reset_password(found[0], form.password.data)
+            sessions.forget_all(found[1])
         flash("The new password is set. Sign in with it.")
         return go("/sign-in")
     return render("auth/reset.html", status=422 if form.is_submitted() else 200, form=form)
@@ -214,7 +210,7 @@ def join(token: str) -> BaseResponse:
     if request.method == "POST" and (who or form.validate_on_submit()):
         try:
             user_id = _accept(tenant_id, invitation_id, email, form, who)
-            return _enter(user_id, tenant_id, _START)
+            return _enter(user_id, tenant_id, _START, email)
         except AppError as error:
             message = error.message
     return render(

@@ -125,8 +125,8 @@ def remove(installation_id: uuid.UUID) -> Response:
     who = viewer()
     with transaction():
         installations.remove(who.tenant_id, installation_id, delete_records=bool(request.form.get("delete_records")))
-    flash("The installation is removed. The access is being given back.")
-    return go("/installations")
+    flash("The installation is removed.")
+    return go(f"/installations/{installation_id}")
 
 
 def _act(installation_id: uuid.UUID, act: Any, message: str = "") -> Response:

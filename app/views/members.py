@@ -8,9 +8,9 @@ from werkzeug.wrappers import Response
 from app.access import requires, viewer
 from app.errors import AppError
 from app.extensions import settings
-from app.forms.accounts import InviteForm
+from app.forms.accounts import InviteForm, SupportGrantForm
 from app.htmx import go, render
-from app.services import accounts, invitations
+from app.services import accounts, invitations, support_grants
 from app.transaction import transaction
 
 blueprint = Blueprint("members", __name__, url_prefix="/members")
@@ -22,11 +22,14 @@ def index() -> Response:
     return _page(InviteForm())
 
 
-def _page(form: InviteForm, link: str = "", message: str = "", status: int = 200) -> Response:
+def _page(
+    form: InviteForm, link: str = "", message: str = "", status: int = 200, support_form: SupportGrantForm | None = None
+) -> Response:
     tenant_id = viewer().tenant_id
     return render(
         "members/index.html", status=status, form=form, link=link, message=message,
         members=accounts.list_members(tenant_id), invitations=invitations.list_open(tenant_id),
+        support_form=support_form or SupportGrantForm(formdata=None), grant=support_grants.find_live(tenant_id),
     )  # fmt: skip
 
 
@@ -77,4 +80,25 @@ def remove(membership_id: uuid.UUID) -> Response:
     except AppError as error:
         return _page(InviteForm(), message=error.message, status=422)
     flash("The person is no longer a member.")
+    return go("/members")
+
+
+@blueprint.post("/support")
+@requires("admin")
+def grant_support() -> Response:
+    form, who = SupportGrantForm(), viewer()
+    if not form.validate_on_submit():
+        return _page(InviteForm(formdata=None), status=422, support_form=form)
+    with transaction():
+        support_grants.grant(who.tenant_id, who.user.id, hours=int(form.hours.data), reason=form.reason.data)
+    flash("Support can read your installations from now on.")
+    return go("/members")
+
+
+@blueprint.post("/support/end")
+@requires("admin")
+def end_support() -> Response:
+    with transaction():
+        support_grants.end(viewer().tenant_id)
+    flash("Support can no longer read anything.")
     return go("/members")

@@ -56,9 +56,9 @@ def change_password() -> Response:
     if not form.validate_on_submit():
         return _page(password_form=form, status=422)
     try:
-        with transaction():
+        with bind_tenant(PLATFORM_TENANT, who.user.id), transaction():
             accounts.change_password(who.user.id, form.old.data, form.password.data)
-            sessions.end_all(who.user.id, keep=who.session_id)
+            sessions.forget_all(who.user.id, keep=who.session_id)
     except InvalidError as error:
         form.old.errors = [error.fields.get("old", error.message)]
         return _page(password_form=form, status=422)
@@ -69,7 +69,7 @@ def change_password() -> Response:
 @blueprint.post("/sessions/<uuid:session_id>/end")
 @signed_in
 def end_session(session_id: uuid.UUID) -> Response:
-    with transaction():
+    with bind_tenant(PLATFORM_TENANT, viewer().user.id), transaction():
         sessions.end_session(session_id)
     flash("The session has ended.")
     return go("/profile")

@@ -238,7 +238,9 @@ def test_disconnect_gives_the_grant_back_and_deletes_the_ciphertext(site: Site) 
     drain_module.drain("fast")
     assert site.vendor.store.execute("SELECT count(*) FROM pairs WHERE kind = 'revoked'") == [(1,)]
     assert site.owner.execute("SELECT count(*) FROM credentials").fetchone() == (0,)
-    assert site.connection("state") == ("revoked",)
+    assert site.connection("state", "revocation") == ("revoked", "given_back")
+    said = site.owner.execute("SELECT details FROM audit WHERE action = 'connection.revoked'").fetchall()
+    assert said == [({"outcome": "given_back"},)]
 
 
 def test_previews_answer_with_mapped_records_and_counts(site: Site) -> None:
