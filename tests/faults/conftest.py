@@ -1,6 +1,8 @@
 """A stack of its own for each fault test: it is killed and emptied."""
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import uuid
@@ -80,9 +82,27 @@ class Site:
         return {"records": n, "changes": n, "links": n, "read": n, "pages": n // PAGE + 1, "stuck": 0}
 
 
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory with every migration applied, made once for all tests; each site starts on a copy of it."""
+    folder = tmp_path_factory.getbasetemp().parent / "prepared"
+    with (folder.parent / "prepared.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            stack = Stack(folder.with_suffix(".new"), {})
+            stack.start()
+            env = {**os.environ, **stack.environment(private_key=True), "PATCHBAY_PROCESS": "owner"}
+            command = [sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade"]
+            subprocess.run(command, check=True, cwd=ROOT, env={**env, "PATCHBAY_LOG_LEVEL": "WARNING"})
+            stack.stop()
+            folder.with_suffix(".new").rename(folder)
+    return folder
+
+
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(tmp_path: Path, prepared: Path) -> Iterator[Site]:
     """The deployment; workers are started by the test."""
+    shutil.copytree(prepared, tmp_path / "data")
     stack = Stack(tmp_path / "data", {})
     stack.start()
     assert stack.postgres is not None
@@ -91,10 +111,6 @@ def site(tmp_path: Path) -> Iterator[Site]:
         "PATCHBAY_LEASE_SECONDS": "1.5", "PATCHBAY_TICK_SECONDS": "0.2", "PATCHBAY_SLICE_SECONDS": "5",
         "PATCHBAY_LOG_LEVEL": "WARNING",
     }  # fmt: skip
-    subprocess.run(
-        [sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade"], check=True, cwd=ROOT,
-        env={**os.environ, **environment, "PATCHBAY_PROCESS": "owner"},
-    )  # fmt: skip
     # A stopped worker's transaction is ended by PostgreSQL; sooner here than the role's own half minute.
     with psycopg.connect(stack.postgres.url(), autocommit=True) as connection:
         for name in ("transaction_timeout", "idle_in_transaction_session_timeout"):
