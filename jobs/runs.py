@@ -12,7 +12,7 @@ from app.clock import now
 from app.services import page_writes, pages, passes, runs, tasks
 from app.services.pages import DeletesNeedConfirmationError, PageContext, Prepared
 from app.services.tasks import Again, Done, LeasedTask, Outcome
-from app.sync.retry import decide
+from app.sync.retry import Decision, decide
 from app.transaction import outside, transaction
 from connectors.sdk import AuthError, Checkpoint, Connector, ConnectorError, Exchange, Session
 from jobs.drain import Slice
@@ -66,6 +66,22 @@ def sync(task: LeasedTask, slice_: Slice) -> Outcome:
         except ConnectorError as error:
             return _stumble(work, error)
         return _settle(work, lambda run: runs.finish(task.tenant_id, run))
+
+
+def give_up(task: LeasedTask, _slice: Slice) -> Outcome:
+    """End the live run of an installation whose sync task is dead: each worker that took it was lost, or had a fault."""
+    assert task.ref is not None
+    with transaction():
+        tasks.fence(task)
+        run = runs.live_run(task.tenant_id, task.ref)
+        if run is not None and not tasks.is_live(task.tenant_id, "sync", str(task.ref)):
+            error = ConnectorError(
+                "Every try to work on this run has ended without a result.", code="gave_up",
+                user_message="This sync was stopped: it failed on our side several times in a row.",
+                fix="Run it again. When it stops at the same place, tell support; what was written stays.",
+            )  # fmt: skip
+            runs.fail(task.tenant_id, run, Decision("fail", "gave_up"), error)
+    return Done()
 
 
 def _settle(work: _Work, end: object) -> Outcome:
