@@ -34,11 +34,14 @@ class Postgres:
     def __init__(self, data: Path, socket_dir: Path, *, fast: bool = False) -> None:
         self._data, self._socket_dir, self._fast = data, socket_dir, fast
         self._bin = find_binaries()
+        # For a client that knows no socket; this machine only. None: no network at all.
+        self.tcp_port: int | None = None
         self._child: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str = "patchbay", user: str = "postgres") -> str:
         """Return the URL of a database for one role."""
-        return f"postgresql://{user}@/{database}?host={quote(str(self._socket_dir), safe='')}"
+        port = f"&port={self.tcp_port}" if self.tcp_port else ""
+        return f"postgresql://{user}@/{database}?host={quote(str(self._socket_dir), safe='')}{port}"
 
     def start(self) -> None:
         """Make the data directory if need be and start; StackError with the server's last words when it cannot."""
@@ -48,6 +51,8 @@ class Postgres:
             self._init(before)
         (self._data / "postmaster.pid").unlink(missing_ok=True)
         options = {"listen_addresses": "", "max_connections": "200", "unix_socket_directories": str(self._socket_dir)}
+        if self.tcp_port:
+            options |= {"listen_addresses": "127.0.0.1", "port": str(self.tcp_port)}
         if self._fast:
             options |= {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
         command = [*before, str(self._bin / "postgres"), "-D", str(self._data)]

@@ -26,6 +26,7 @@ class Child(Protocol):
 
     pid: int
     returncode: int | None
+
     @property
     def stdout(self) -> IO[bytes] | None: ...
 

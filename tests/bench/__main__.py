@@ -1,7 +1,7 @@
 """`make bench`: first load and unchanged re-sync of 50,000 records through the real worker code, beside yardsticks.
 
 Prints records/s and ratios: medians of interleaved pairs with their spread. The yardstick, a bare script, lies outside
-the project, in ../shared/bench or where PATCHBAY_BENCH names. dlt is not among them: it needs PostgreSQL by TCP.
+the project, in ../shared/bench or where PATCHBAY_BENCH names.
 """
 
 import os
@@ -178,7 +178,7 @@ def tools() -> str | None:
     python = folder / "bin" / "python"
     if not (folder / ".ready").exists():
         uv = str(Path(sys.executable).parent / "uv")
-        packages = ["httpx", "orjson", "psycopg[binary]"]
+        packages = ["httpx", "orjson", "psycopg[binary]", "dlt[postgres]==1.31.0"]
         made = (
             subprocess.run(
                 [uv, "venv", "-q", "--clear", "--python", sys.executable, str(folder)], check=False
@@ -212,12 +212,15 @@ def main() -> None:
     port = free_port()
     vendor = spawn([sys.executable, str(vendor_script), str(port), str(RECORDS)])
     stack = Stack(Path(tempfile.mkdtemp(prefix="patchbay-bench-")), {})
-    stack.start()
     assert stack.postgres is not None
-    stack.postgres.ensure_database("bare")
+    stack.postgres.tcp_port = free_port()  # dlt knows no socket.
+    stack.start()
+    for name in ("bare", "dlt"):
+        stack.postgres.ensure_database(name)
+    dlt_url = f"postgresql://postgres:trusted@127.0.0.1:{stack.postgres.tcp_port}/dlt"
     url = f"http://127.0.0.1:{port}"
     wait_for(lambda: not _refused(port), 60, about="the static vendor")
-    results: dict[str, list[tuple[float, float]]] = {"patchbay": [], "bare": []}
+    results: dict[str, list[tuple[float, float]]] = {"patchbay": [], "bare": [], "dlt": []}
     try:
         side = Patchbay(stack, url)
         for number in range(PAIRS):
@@ -225,6 +228,7 @@ def main() -> None:
             results["patchbay"].append((side.run(*ids), side.run(*ids)))
             if python:
                 results["bare"].append(yardstick("bare.py", python, url, stack.postgres.url("bare")))
+                results["dlt"].append(yardstick("dlt_merge.py", python, url, dlt_url))
             print(
                 f"pair {number + 1}: "
                 + ", ".join(f"{k} {v[-1][0]:,.0f} / {v[-1][1]:,.0f}" for k, v in results.items() if v),
@@ -249,7 +253,8 @@ def _table(results: dict[str, Any]) -> None:
     print(f"\n{RECORDS:,} records, 100 a page, medians of {PAIRS} interleaved pairs (spread)")
     for index, what in enumerate(("first load", "unchanged again")):
         ours = [pair[index] for pair in results["patchbay"]]
-        show(f"{what} / bare", ours, [pair[index] for pair in results["bare"]] or None)
+        for name in ("bare", "dlt"):
+            show(f"{what} / {name}", ours, [pair[index] for pair in results[name]] or None)
 
 
 if __name__ == "__main__":
