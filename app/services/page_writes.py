@@ -55,13 +55,16 @@ def open_page(
     trip, because each one costs every page.
     """
     lease = current_app.extensions["settings"].lease_seconds
+    # A crash may take the page back: its checkpoint goes with it, and it is read again. No event may leave before it
+    # is on disk, and none does: whoever sends one commits its claim on the change first, and PostgreSQL writes its log
+    # in order, so that commit waits for this one.
     # psycopg prepares at the fifth use; on tables that were empty then, PostgreSQL would keep a plan that reads all of
     # a tenant's rows for each page, and a first load becomes quadratic. Hence a plan of its own for each page.
     fence = (
         "WITH held AS (UPDATE tasks SET lease_until = clock_timestamp() + make_interval(secs => %b), attempts = 0 "
         "WHERE tenant_id = %b AND id = %b AND lease_token = %b AND state = 'leased' RETURNING 1) "
         "SELECT (SELECT count(*) FROM held), set_config('plan_cache_mode', 'force_custom_plan', true), "
-        "set_config('enable_seqscan', 'off', true), "
+        "set_config('enable_seqscan', 'off', true), set_config('synchronous_commit', 'off', true), "
         "(SELECT stop_requested FROM runs WHERE tenant_id = %b AND id = %b)"
     )
     values = (lease, task.tenant_id, task.id, task.token, task.tenant_id, run_id)
@@ -69,7 +72,7 @@ def open_page(
     row = fenced.fetchone()
     if row is None or row[0] != 1:
         raise LeaseLostError
-    return raw, bool(row[3]), {row[0]: Linked(*row[1:]) if row[1] else None for row in found}
+    return raw, bool(row[4]), {row[0]: Linked(*row[1:]) if row[1] else None for row in found}
 
 
 def _json(value: Any) -> bytes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.ids import new_ids
-from app.services import page_writes
+from app.services import fleet, page_writes
 from app.services.page_writes import Failure
 from app.sync.deletes import judge
 from app.sync.keys import normalise
@@ -120,9 +120,8 @@ def apply_page(
                 page_writes.remember_seen(sql, context, page.checkpoint.page, list(prepared.records))
             checkpoint = {"at": page.checkpoint.to_json(), "last": page.last}
             page_writes.advance(sql, context, vars(counts), page.total, checkpoint)
-        # A page without changes emits no event: a crash may take it back together with its checkpoint.
-        if not (plan.of("created", "restored", "updated", "linked") or counts.deleted):
-            sql.execute("SET LOCAL synchronous_commit = off")
+    if counts.failed or counts.conflicts:
+        fleet.touch(context.tenant_id, context.installation_id)
     return counts
 
 
