@@ -71,17 +71,17 @@ def requires(role: str) -> Callable[[View], View]:
     return decorate
 
 
-def requires_staff(role: str) -> Callable[[View], View]:
-    """Demand a staff role; others are told that there is nothing here."""
+def requires_staff(*roles: str) -> Callable[[View], View]:
+    """Demand one of these staff roles; others are told that there is nothing here."""
 
     def decorate(view: View) -> View:
         @wraps(view)
         def checked(*args: Any, **kwargs: Any) -> Any:
-            if role not in viewer().staff_roles:
+            if not viewer().staff_roles.intersection(roles):
                 raise NotFoundError
             return view(*args, **kwargs)
 
-        checked.access = f"staff:{role}"  # type: ignore[attr-defined]  # as above
+        checked.access = f"staff:{'|'.join(roles)}"  # type: ignore[attr-defined]  # as above
         return checked  # type: ignore[return-value]  # as above
 
     return decorate

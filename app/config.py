@@ -75,6 +75,11 @@ class Settings(BaseModel):
     keep_payloads_days: int = Field(14, ge=1, description="Sealed payloads of failed records are kept this long.")
     keep_tasks_days: int = Field(3, ge=1, description="Finished tasks are kept this long.")
     keep_mail_days: int = Field(14, ge=1, description="Sent e-mail is kept this long.")
+    keep_invitations_days: int = Field(30, ge=1, description="Invitations are kept this long after use or expiry.")
+    keep_problems_days: int = Field(90, ge=1, description="Closed problems are kept this long.")
+    keep_conflicts_days: int = Field(90, ge=1, description="Settled conflicts are kept this long.")
+    keep_failed_records_days: int = Field(30, ge=1, description="Resolved failed records are kept this long.")
+    keep_sessions_days: int = Field(7, ge=1, description="Ended sessions and one-time links are kept this long.")
 
     @field_validator("base_url")
     @classmethod

@@ -45,6 +45,8 @@ def _bind(session: Session, _transaction: SessionTransaction, connection: Connec
         raise RuntimeError("A tenant session cannot run in autocommit: the tenant would be unbound at once.")
     # One round trip for BEGIN, the binding, and what the caller wants to send with them.
     with raw.pipeline():
+        if tenancy.is_read_only():
+            raw.execute("SET TRANSACTION READ ONLY")
         raw.execute(tenancy.BIND_SQL, tenancy.bind_values())
         session.info["answers"] = [
             raw.execute(query, values, binary=True) for query, values in session.info.pop("first", ())

@@ -6,11 +6,11 @@ from urllib.parse import urlsplit
 
 from flask import Flask, current_app
 from flask_limiter import Limiter
-from flask_limiter.util import get_remote_address
 from flask_migrate import Migrate
 from flask_wtf import CSRFProtect
 from htmx_flask import Htmx
 
+from app import devices
 from app.config import Process, Settings
 from app.crypto import KeyRing
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 migrate = Migrate()
 csrf = CSRFProtect()
 htmx = Htmx()
-limiter = Limiter(get_remote_address, headers_enabled=False)
+limiter = Limiter(devices.address, headers_enabled=False)
 
 
 def settings() -> Settings:

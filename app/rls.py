@@ -8,6 +8,7 @@ LOGIN_ROLES = ("patchbay_web", "patchbay_worker", "patchbay_dispatcher")
 LOOKUP_ROLE = "patchbay_lookup"
 TENANT = "(select nullif(current_setting('patchbay.tenant', true), '')::uuid)"
 USER = "(select nullif(current_setting('patchbay.user', true), '')::uuid)"
+_STAFF_ROWS = "SELECT 1 FROM staff_roles s WHERE s.role IN ('support', 'operator') AND s.user_id ="
 _TIMEOUTS = {"patchbay_web": "5s", "patchbay_worker": "20s", "patchbay_dispatcher": "10s"}
 
 
@@ -57,6 +58,11 @@ def allow(table: str, role: str, commands: str = "ALL") -> list[str]:
     """Let one role cross tenants in one table; every such table is listed in app/tenancy.py."""
     check = "" if commands in ("SELECT", "DELETE") else " WITH CHECK (true)"
     return [f"CREATE POLICY {role}_crosses ON {table} FOR {commands} TO {role} USING (true){check}"]
+
+
+def allow_staff(table: str) -> list[str]:
+    """Let the host's support and operators read one table of all tenants, over the web; listed in app/tenancy.py."""
+    return [f"CREATE POLICY staff ON {table} FOR SELECT TO patchbay_web USING ((SELECT EXISTS ({_STAFF_ROWS} {USER})))"]
 
 
 def grant(table: str, role: str, rights: str = "SELECT, INSERT, UPDATE, DELETE") -> list[str]:

@@ -24,22 +24,26 @@ PLATFORM_TABLES = frozenset(
 )  # fmt: skip
 # Tables whose rows belong to a user, not to a tenant: policy on patchbay.user.
 USER_TABLES = frozenset({"sessions", "user_tokens"})
-# (2) SECURITY DEFINER functions, owned by patchbay_lookup; they return ids only.
+# (2) SECURITY DEFINER functions, owned by patchbay_lookup; they return ids only, those that prune a count.
 LOOKUP_FUNCTIONS = frozenset(
     {
         "lookup_session", "lookup_user_token", "lookup_invitation", "lookup_oauth_state", "lookup_tenants",
-        "claim_task", "lane_waits",
+        "claim_task", "lane_waits", "prune_sessions", "prune_user_tokens",
     }
 )  # fmt: skip
 # Tables on which patchbay_lookup has a policy of its own, for exactly those functions.
 LOOKUP_TABLES = frozenset({"sessions", "user_tokens", "invitations", "oauth_states", "tasks", "task_gates", "tenants"})
 # (3) Tables the dispatcher may cross; they hold no customer data.
 DISPATCHER_TABLES = frozenset({"tasks", "task_gates", "schedules"})
+# (4) Tables of which the host's support and operators read the rows of all tenants; they hold nothing that is synced.
+STAFF_TABLES = frozenset({"installation_status", "support_grants"})
+# (5) Support reads one tenant by binding it read-only: views/fleet.py, after support_grants.begin_reading().
 # Tables with a second, narrower SELECT policy: a user sees the memberships and tenants they belong to.
 OWN_MEMBERSHIP_TABLES = frozenset({"memberships", "tenants"})
 
 _tenant: ContextVar[uuid.UUID | None] = ContextVar("patchbay_tenant", default=None)
 _user: ContextVar[uuid.UUID | None] = ContextVar("patchbay_user", default=None)
+_read_only: ContextVar[bool] = ContextVar("patchbay_read_only", default=False)
 
 BIND_SQL = "SELECT set_config('patchbay.tenant', %s, true), set_config('patchbay.user', %s, true)"
 
@@ -63,20 +67,31 @@ def current_user_id() -> uuid.UUID | None:
     return _user.get()
 
 
+def is_read_only() -> bool:
+    """Whether transactions that begin in this context may only read."""
+    return _read_only.get()
+
+
 def bind_values() -> tuple[str, str]:
     """Return the two values for BIND_SQL; an empty string sees no row."""
     return str(_tenant.get() or ""), str(_user.get() or "")
 
 
 @contextmanager
-def bind_tenant(tenant_id: uuid.UUID | None, user_id: uuid.UUID | None = None) -> Iterator[None]:
-    """Bind tenant (and user) for every transaction that begins inside; one already begun keeps its own."""
-    tenant_mark, user_mark = _tenant.set(tenant_id), _user.set(user_id)
+def bind_tenant(
+    tenant_id: uuid.UUID | None, user_id: uuid.UUID | None = None, *, read_only: bool = False
+) -> Iterator[None]:
+    """Bind tenant (and user) for every transaction that begins inside; one already begun keeps its own.
+
+    With `read_only` PostgreSQL refuses every write in them.
+    """
+    tenant_mark, user_mark, only_mark = _tenant.set(tenant_id), _user.set(user_id), _read_only.set(read_only)
     try:
         yield
     finally:
         _tenant.reset(tenant_mark)
         _user.reset(user_mark)
+        _read_only.reset(only_mark)
 
 
 def scoped(model: type[M], tenant_id: uuid.UUID) -> Select[M]:

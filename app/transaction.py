@@ -27,14 +27,19 @@ def in_transaction() -> bool:
 
 @contextmanager
 def transaction() -> Iterator[None]:
-    """Commit on leaving, roll back on any error, then run what `after_commit` collected. Nesting raises."""
+    """Commit on leaving, roll back on any error. Nesting raises.
+
+    What `before_commit` collected runs as its last statements, what `after_commit` collected after it.
+    """
     if in_transaction():
         raise RuntimeError("transaction() does not nest: open it once, in the view or job.")
     db.session.rollback()  # A read before may have begun one with another tenant bound.
     hooks: list[Callable[[], None]] = []
-    _local.hooks = hooks
+    _local.hooks, _local.last = hooks, {}
     try:
         yield
+        for _, act in sorted(_local.last.items()):
+            act()
         db.session.commit()
     except BaseException:
         db.session.rollback()
@@ -51,6 +56,13 @@ def after_commit(hook: Callable[[], None]) -> None:
     if hooks is None:
         raise RuntimeError("after_commit() needs an open transaction().")
     hooks.append(hook)
+
+
+def before_commit(key: tuple[str, ...], act: Callable[[], None]) -> None:
+    """Run `act` as the last of the transaction, once for each `key` and in their order, so that locks are too."""
+    if not in_transaction():
+        raise RuntimeError("before_commit() needs an open transaction().")
+    _local.last[key] = act
 
 
 def guard_outside() -> None:

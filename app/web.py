@@ -13,7 +13,7 @@ from app.config import Settings
 from app.db import db
 from app.errors import ForbiddenError
 from app.services import problems, sessions
-from app.services.audit import Actor, current_actor
+from app.services.audit import SYSTEM, Actor, current_actor
 from app.tenancy import bind_tenant
 from app.transaction import transaction
 
@@ -45,6 +45,7 @@ def register(flask_app: Flask, settings: Settings) -> None:
         g.stack = ExitStack()
         g.request_id = uuid.uuid4().hex[:12]
         g.stack.enter_context(log.bind(request_id=g.request_id))
+        _act_as(Actor(None, SYSTEM.name, request.remote_addr or "", g.request_id))
         if request.method not in _SAFE:
             _check_origin(settings)
         if request.endpoint is None or request.endpoint.startswith(_NO_SESSION):
@@ -99,21 +100,23 @@ def _load_viewer(cookie: str | None, settings: Settings) -> None:
     user, tenant, role, staff = loaded
     g.viewer = Viewer(user, found.session_id, tenant, role, staff)
     g.stack.enter_context(log.bind(tenant_id=str(tenant.id) if tenant else "", user_id=str(user.id)))
-    mark = current_actor.set(Actor(user.id, user.name, request.remote_addr or "", g.request_id))
-    g.stack.callback(current_actor.reset, mark)
+    _act_as(Actor(user.id, user.name, request.remote_addr or "", g.request_id))
     if found.stale:
         db.session.rollback()
         with transaction():
             sessions.touch(found.session_id)
 
 
+def _act_as(actor: Actor) -> None:
+    g.stack.callback(current_actor.reset, current_actor.set(actor))
+
+
 def _page_context() -> dict[str, Any]:
     who = find_viewer()
     theme = who.user.theme if who else request.cookies.get("pb_theme", "system")
-    context: dict[str, Any] = {
+    return {
         "viewer": who, "theme": theme if theme in ("light", "dark") else "system", "request_id": g.get("request_id"),
-        "zone": (who.user.zone or (who.tenant.zone if who.tenant else None)) if who else None, "open_problems": 0,
+        "zone": (who.user.zone or (who.tenant.zone if who.tenant else None)) if who else None,
+        # Counted only by pages that show it, not by every fragment that is polled.
+        "count_problems": lambda: problems.count_open(who.tenant.id) if who and who.tenant else 0,
     }  # fmt: skip
-    if who and who.tenant:
-        context["open_problems"] = problems.count_open(who.tenant.id)
-    return context

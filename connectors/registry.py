@@ -7,7 +7,7 @@ from types import ModuleType
 
 from connectors.sdk import Connector, load_manifest, manifest_from_json
 
-SLUGS = ("kinto", "sandbox")
+SLUGS = ("datasette", "github", "hubspot", "kinto", "sandbox", "stripe")
 ROOT = Path(__file__).parent
 
 

@@ -98,11 +98,12 @@ def exchange_code(task: LeasedTask, _slice: Slice) -> Outcome:
         with transaction():
             tasks.fence(task)
             oauth.forget(tenant_id, task.ref)
-            connections.refuse(tenant_id, state.connection_id, error)
+            connections.refuse_authorisation(tenant_id, state.connection_id, error)
         return Done()
     # Not fenced: tokens that the vendor has given out are kept, whoever holds the task now.
     with transaction():
         credentials.save_tokens(tenant_id, state.connection_id, fresh)
+        connections.authorised(tenant_id, state.connection_id)
         connections.keep_values(tenant_id, state.connection_id, {**state.kept, **fresh.kept})
         oauth.forget(tenant_id, task.ref)
     _test(task, state.connection_id)

@@ -31,6 +31,7 @@ class _Work:
     installation_id: uuid.UUID
     run_id: uuid.UUID
     exchanges: deque[Exchange] = field(default_factory=lambda: deque(maxlen=_KEPT_EXCHANGES))
+    session: Session | None = None
     refreshed: bool = False
     # Whether most records of the last page had changed: then the next page is mapped while it is fetched.
     changing: bool = True
@@ -117,14 +118,14 @@ def _stumble(work: _Work, error: ConnectorError) -> Outcome:
 
 def _read_streams(work: _Work) -> None:
     tenant_id = work.task.tenant_id
-    connector, session = vendor_session(tenant_id, work.installation_id, on_exchange=work.exchanges.append)
+    connector, work.session = vendor_session(tenant_id, work.installation_id, on_exchange=work.exchanges.append)
     with transaction():
         names = [stream.stream for stream in passes.list_streams(tenant_id, work.run_id) if stream.state != "done"]
     for name in names:
-        _read_stream(work, connector, session, name)
+        _read_stream(work, connector, name)
 
 
-def _read_stream(work: _Work, connector: Connector, session: Session, name: str) -> None:
+def _read_stream(work: _Work, connector: Connector, name: str) -> None:
     tenant_id = work.task.tenant_id
     with transaction():
         tasks.fence(work.task)
@@ -135,7 +136,7 @@ def _read_stream(work: _Work, connector: Connector, session: Session, name: str)
         checkpoint = passes.open_checkpoint(tenant_id, work.installation_id, stream)
         read, deleted = passes.is_read(stream), stream.deleted
     if not read:
-        for prepared in _pages(work, connector, session, context, checkpoint):
+        for prepared in _pages(work, connector, context, checkpoint):
             deleted += _apply(work, context, prepared, deleted)
             checkpoint = prepared.page.checkpoint
             if work.slice.over() and not prepared.page.last:
@@ -156,13 +157,12 @@ def _apply(work: _Work, context: PageContext, prepared: Prepared, deleted: int) 
     return counts.deleted
 
 
-def _pages(
-    work: _Work, connector: Connector, session: Session, context: PageContext, checkpoint: Checkpoint
-) -> Iterator[Prepared]:
+def _pages(work: _Work, connector: Connector, context: PageContext, checkpoint: Checkpoint) -> Iterator[Prepared]:
     """Yield pages while the next is already being fetched; the fetching thread holds no database session."""
 
     def fetch(at: Checkpoint) -> Prepared:
-        page = connector.read(session, context.stream, at)
+        assert work.session is not None
+        page = connector.read(work.session, context.stream, at)
         return pages.prepare(context.mapping, page, map_all=work.changing)
 
     with outside(), ThreadPoolExecutor(1, thread_name_prefix="prefetch") as pool:
@@ -172,14 +172,17 @@ def _pages(
                 prepared = ahead.result()
             except AuthError:
                 # The token may have been taken back early; one fresh one is tried before a person is asked.
-                if work.refreshed or not connector.manifest.auth_for(session.settings).has_token:
+                assert work.session is not None
+                if work.refreshed or not connector.manifest.auth_for(work.session.settings).has_token:
                     raise
                 work.refreshed = True
-                _, session = vendor_session(
+                _, work.session = vendor_session(
                     work.task.tenant_id, work.installation_id, on_exchange=work.exchanges.append, refresh=True
                 )
                 ahead = pool.submit(fetch, checkpoint)
                 continue
+            # A token that works may end again later in a long run.
+            work.refreshed = False
             checkpoint = prepared.page.checkpoint
             ahead = None if prepared.page.last else pool.submit(fetch, checkpoint)
             yield prepared

@@ -11,7 +11,7 @@ from app.clock import now
 from app.config import Settings
 from app.limiter import SharedLimiter
 from app.models.connections import Connection
-from app.services import connections, credentials, listings, oauth, oauth_clients, runs
+from app.services import connections, credentials, listings, mappings, oauth, oauth_clients, runs
 from app.services.credentials import Tokens
 from app.transaction import guard_outside, outside, transaction
 from connectors.sdk import (
@@ -62,6 +62,7 @@ def vendor_session(
             _require_working(connection)
         connector = listings.connector_of(installation.listing_version_id)
         settings = {**connection.settings, **installation.settings}
+        sources = mappings.sources_of(tenant_id, installation_id)
         secrets = credentials.open_secrets(tenant_id, connection.id)
         tokens = credentials.open_tokens(tenant_id, connection.id)
     auth = connector.manifest.auth_for(settings)
@@ -76,7 +77,8 @@ def vendor_session(
         settings["kept"] = {**(settings.get("kept") or {}), **tokens.kept}
     shared = SharedLimiter(current_app.extensions["settings"].redis_url.get_secret_value(), str(connection.id))
     pace = Pace(connector.manifest.limits, shared)
-    return connector, Session(settings, secrets, http_client(connector, settings, on_exchange), pace)
+    http = http_client(connector, settings, on_exchange)
+    return connector, Session(settings, secrets, http, pace, sources=sources)
 
 
 def _own_tokens(
@@ -142,7 +144,7 @@ def refresh_tokens(
     while True:
         with transaction():
             # Read again after the lease is ours: whoever had it before may have stored new ones meanwhile.
-            mine = credentials.take_refresh_lease(tenant_id, connection_id, known.version)
+            lease = credentials.take_refresh_lease(tenant_id, connection_id, known.version)
             tokens = credentials.open_tokens(tenant_id, connection_id)
             client = oauth_clients.open_client(connector.manifest.slug)
             state = connections.get_connection(tenant_id, connection_id).state
@@ -152,8 +154,8 @@ def refresh_tokens(
             return tokens
         if state in ("reconnect", "revoked"):
             raise AuthError("The grant has ended meanwhile.")
-        if mine:
-            return _call(tenant_id, connection_id, connector, settings, http, tokens, client)
+        if lease is not None:
+            return _call(tenant_id, connection_id, connector, settings, http, tokens, client, lease)
         if time.monotonic() > ends:
             raise UnavailableError("Another process has been refreshing the token for too long.")
         time.sleep(0.1)
@@ -161,7 +163,7 @@ def refresh_tokens(
 
 def _call(
     tenant_id: uuid.UUID, connection_id: uuid.UUID, connector: Connector, settings: dict[str, Any],
-    http: HttpClient, tokens: Tokens, client: vendor_oauth.OAuthClient | None,
+    http: HttpClient, tokens: Tokens, client: vendor_oauth.OAuthClient | None, lease: int,
 ) -> Tokens:  # fmt: skip
     name = connector.manifest.listing.name
     try:
@@ -180,11 +182,11 @@ def _call(
             if newest is not None and newest.version != tokens.version:
                 return newest
             connections.ask_reconnect(tenant_id, connection_id, error.user_message, error.fix)
-            credentials.drop_refresh_lease(tenant_id, connection_id)
+            credentials.drop_refresh_lease(tenant_id, connection_id, lease)
         raise
     except ConnectorError:
         with transaction():
-            credentials.drop_refresh_lease(tenant_id, connection_id)
+            credentials.drop_refresh_lease(tenant_id, connection_id, lease)
         raise
     with transaction():
         credentials.save_tokens(tenant_id, connection_id, fresh, after_version=tokens.version)

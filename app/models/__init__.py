@@ -1,8 +1,21 @@
 """Imports every model, so that migrations and mappers see all of them."""
 
-from app.models import accounts, audit, connections, installations, listings, mails, object_types, records, runs, tasks
+from app.models import (
+    accounts,
+    audit,
+    connections,
+    fleet,
+    installations,
+    listings,
+    mails,
+    object_types,
+    records,
+    runs,
+    support_grants,
+    tasks,
+)
 
 __all__ = [
-    "accounts", "audit", "connections", "installations", "listings", "mails", "object_types", "records", "runs",
-    "tasks",
+    "accounts", "audit", "connections", "fleet", "installations", "listings", "mails", "object_types", "records",
+    "runs", "support_grants", "tasks",
 ]  # fmt: skip

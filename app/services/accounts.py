@@ -1,6 +1,7 @@
 """People and tenants: sign up, sign in, verify an address, set a new password, belong to a tenant."""
 
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 
 from sqlalchemy import delete, func, select, text, update
@@ -12,10 +13,13 @@ from app.db import db
 from app.errors import ConflictError, InvalidError, NotFoundError
 from app.ids import new_id
 from app.models.accounts import Membership, StaffRole, Tenant, User, UserToken
-from app.services import audit, mails
+from app.services import audit, mails, tasks
 from app.services.passwords import SHORTEST, hash_password, is_old, is_right
 from app.tenancy import PLATFORM_TENANT, scoped
 
+# The ids of addresses without an account.
+_NOBODY = uuid.UUID("0b6f9a53-4c38-4a8e-9a4e-2f3d0f0c7c11")
+_MOST_RESETS = 5
 _LIVES = {"verify_email": timedelta(days=3), "reset_password": timedelta(hours=1)}
 
 
@@ -23,6 +27,11 @@ def check_password(password: str) -> None:
     """InvalidError when a new password is too short."""
     if len(password) < SHORTEST:
         raise InvalidError("The password is too short.", {"password": f"Use at least {SHORTEST} characters."})
+
+
+def find_by_id(user_id: uuid.UUID) -> User | None:
+    """Return a user, None when there is none."""
+    return db.session.scalar(select(User).where(User.id == user_id))
 
 
 def find_user(email: str) -> User | None:
@@ -136,8 +145,23 @@ def send_verification(tenant_id: uuid.UUID, user: User) -> None:
     )  # fmt: skip
 
 
+def request_reset(email: str) -> None:
+    """Have a worker send the link that sets a new password; the platform's tenant must be bound.
+
+    An address without an account costs the same: a task that finds nobody.
+    """
+    user = find_user(email)
+    ref = user.id if user else uuid.uuid5(_NOBODY, email.strip().lower())
+    tasks.add_task(PLATFORM_TENANT, "send", "send_reset", str(ref), ref=ref)
+
+
 def send_reset(user: User) -> None:
-    """Send the link that sets a new password; the user and the platform's tenant must be bound."""
+    """Send the link that sets a new password, five an hour at most; the user and the platform's tenant must be bound."""
+    live = select(func.count()).where(
+        UserToken.user_id == user.id, UserToken.purpose == "reset_password", UserToken.expires_at > now()
+    )
+    if (db.session.scalar(live) or 0) >= _MOST_RESETS:
+        return
     mails.send(
         PLATFORM_TENANT, user.email, "Set a new password", "reset", name=user.name,
         path=f"/reset/{issue_token(user.id, 'reset_password')}",
@@ -152,11 +176,20 @@ def set_password(user: User, password: str) -> None:
 
 
 def change_password(user_id: uuid.UUID, old: str, new: str) -> None:
-    """Change a password; InvalidError at the field that does not fit."""
+    """Change a password; InvalidError at the field that does not fit. The platform's tenant must be bound."""
     user = get_user(user_id)
     if not is_right(user.password_hash, old):
         raise InvalidError("The password was not changed.", {"old": "This is not your present password."})
     set_password(user, new)
+    audit.write(PLATFORM_TENANT, "password.changed", "user", str(user.id))
+
+
+def reset_password(token_id: uuid.UUID, password: str) -> None:
+    """Use up a link and set the new password; its user and the platform's tenant must be bound."""
+    user = use_token(token_id, "reset_password")
+    set_password(user, password)
+    person = replace(audit.current_actor.get(), id=user.id, name=user.name)
+    audit.write(PLATFORM_TENANT, "password.reset", "user", str(user.id), actor=person)
 
 
 def save_profile(user_id: uuid.UUID, *, name: str, zone: str | None, theme: str) -> None:

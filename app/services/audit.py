@@ -25,10 +25,11 @@ current_actor: ContextVar[Actor] = ContextVar("patchbay_actor", default=SYSTEM)
 
 
 def write(
-    tenant_id: uuid.UUID, action: str, subject_type: str, subject_id: str, subject: str = "", **details: Any
-) -> None:
-    """Write an entry; `action` is `noun.verb`. `details` must not hold secrets."""
-    actor = current_actor.get()
+    tenant_id: uuid.UUID, action: str, subject_type: str, subject_id: str, subject: str = "",
+    actor: Actor | None = None, **details: Any,
+) -> None:  # fmt: skip
+    """Write an entry; `action` is `noun.verb`. `details` must not hold secrets. Without `actor` it is the current one."""
+    actor = actor or current_actor.get()
     db.session.add(
         AuditEntry(
             tenant_id=tenant_id, actor_id=actor.id, actor=actor.name, action=action, subject_type=subject_type,

@@ -11,7 +11,7 @@ from app.db import db
 from app.errors import InvalidError, NotFoundError
 from app.models.connections import Connection
 from app.models.installations import Installation, InstallationStream
-from app.services import audit, credentials, problems, tasks
+from app.services import audit, credentials, problems, tasks, vendor_hosts
 from app.tenancy import scoped
 from connectors.sdk import Account, Choice, ConnectorError, FieldInfo, Manifest
 
@@ -78,7 +78,8 @@ def request_test(tenant_id: uuid.UUID, connection: Connection) -> None:
     """Have a worker prove the connection by a real call."""
     connection.state = "testing"
     _clear_error(connection)
-    tasks.add_task(tenant_id, "fast", "test_connection", str(connection.id), ref=connection.id)
+    host = vendor_hosts.host_of_connection(tenant_id, connection.id)
+    tasks.add_task(tenant_id, "fast", "test_connection", str(connection.id), ref=connection.id, host=host)
 
 
 def _clear_error(connection: Connection) -> None:
@@ -108,7 +109,8 @@ def accept(tenant_id: uuid.UUID, connection: Connection, account: Account) -> No
     if installation.blocked_code in _CLOSED_BY_TEST:
         problems.close(tenant_id, installation.id, installation.blocked_code)
         installation.blocked_code = None
-        tasks.add_task(tenant_id, "sync", "sync", str(installation.id), ref=installation.id)
+        host = vendor_hosts.host_of(tenant_id, installation.id)
+        tasks.add_task(tenant_id, "sync", "sync", str(installation.id), ref=installation.id, host=host)
 
 
 def installation_of(tenant_id: uuid.UUID, connection_id: uuid.UUID) -> Installation:
@@ -125,11 +127,27 @@ def refuse(tenant_id: uuid.UUID, connection_id: uuid.UUID, error: ConnectorError
     connection.error_code, connection.error_message, connection.error_fix = error.code, error.user_message, error.fix
 
 
+def refuse_authorisation(tenant_id: uuid.UUID, connection_id: uuid.UUID, error: ConnectorError) -> None:
+    """A new authorisation has not worked: say why; the connection is what it was before."""
+    connection = get_connection(tenant_id, connection_id)
+    asked = connection.error_code == "reconnect"
+    connection.state = "reconnect" if asked else "ready" if connection.tested_at else "new"
+    # Its problem stays open where a person must act anyway; the words are those of the newest try.
+    connection.error_code = "reconnect" if asked else "authorisation_failed"
+    connection.error_message, connection.error_fix = error.user_message, error.fix
+
+
+def authorised(tenant_id: uuid.UUID, connection_id: uuid.UUID) -> None:
+    """New tokens are there: until a test it may be another account than before, and nothing is synced with it."""
+    get_connection(tenant_id, connection_id).tested_at = None
+
+
 def ask_reconnect(tenant_id: uuid.UUID, connection_id: uuid.UUID, message: str, fix: str) -> None:
     """The grant is gone: only a person can connect again."""
     db.session.execute(
         update(Connection)
-        .where(Connection.tenant_id == tenant_id, Connection.id == connection_id)
+        # One that was ended meanwhile stays ended.
+        .where(Connection.tenant_id == tenant_id, Connection.id == connection_id, Connection.state != "revoked")
         .values(state="reconnect", error_code="reconnect", error_message=message, error_fix=fix)
     )
 
@@ -175,7 +193,12 @@ def keep_revocation(tenant_id: uuid.UUID, connection_id: uuid.UUID, outcome: str
     connection = get_connection(tenant_id, connection_id)
     connection.revocation = outcome
     audit.write(
-        tenant_id, "connection.revoked", "connection", str(connection_id), connection.account_name or "", outcome=outcome
+        tenant_id,
+        "connection.revoked",
+        "connection",
+        str(connection_id),
+        connection.account_name or "",
+        outcome=outcome,
     )
 
 
@@ -197,7 +220,8 @@ def disconnect(tenant_id: uuid.UUID, connection_id: uuid.UUID) -> None:
     """Have the token given back at the vendor; the worker deletes the ciphertext afterwards, whatever it answers."""
     connection = get_connection(tenant_id, connection_id)
     connection.state = "revoked"
-    tasks.add_task(tenant_id, "fast", "revoke", str(connection_id), ref=connection_id)
+    host = vendor_hosts.host_of_connection(tenant_id, connection_id)
+    tasks.add_task(tenant_id, "fast", "revoke", str(connection_id), ref=connection_id, host=host)
 
 
 def count_connections(tenant_id: uuid.UUID) -> int:

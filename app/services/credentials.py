@@ -17,11 +17,11 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.clock import now
 from app.crypto import KeyRing, Seal
-from app.db import db, write
+from app.db import db
 from app.errors import ConflictError
 from app.ids import new_id
 from app.models.connections import Credential
-from app.services import tasks
+from app.services import tasks, vendor_hosts
 from app.tenancy import scoped
 from connectors.sdk import Secret
 from connectors.sdk.oauth import TokenSet
@@ -125,7 +125,8 @@ def save_tokens(
         refresh_after=due, refresh_lease_until=None, refresh_started_version=None,
     )  # fmt: skip
     if stored and refresh:
-        tasks.add_task(tenant_id, "fast", "refresh_token", str(connection_id), ref=connection_id, due_at=due)
+        host = vendor_hosts.host_of_connection(tenant_id, connection_id)
+        tasks.add_task(tenant_id, "fast", "refresh_token", str(connection_id), ref=connection_id, host=host, due_at=due)
     return stored
 
 
@@ -137,9 +138,12 @@ def _refresh_after(connection_id: uuid.UUID, expires_at: datetime | None) -> dat
     return now() + life * (0.75 + 0.1 * spread)
 
 
-def take_refresh_lease(tenant_id: uuid.UUID, connection_id: uuid.UUID, version: int) -> bool:
-    """Be the one who refreshes this version; False while another holds the lease or has already saved."""
-    taken = write(
+def take_refresh_lease(tenant_id: uuid.UUID, connection_id: uuid.UUID, version: int) -> int | None:
+    """Be the one who refreshes this version; return the lease's number.
+
+    None while another holds the lease or has already saved.
+    """
+    return db.session.scalar(
         update(Credential)
         .where(
             Credential.tenant_id == tenant_id,
@@ -153,17 +157,21 @@ def take_refresh_lease(tenant_id: uuid.UUID, connection_id: uuid.UUID, version: 
             refresh_lease_token=Credential.refresh_lease_token + 1,
             refresh_started_version=version,
         )
+        .returning(Credential.refresh_lease_token),
+        execution_options={"synchronize_session": False},
     )
-    return bool(taken)
 
 
-def drop_refresh_lease(tenant_id: uuid.UUID, connection_id: uuid.UUID) -> None:
-    """Let others try: the refresh has failed for a passing reason."""
+def drop_refresh_lease(tenant_id: uuid.UUID, connection_id: uuid.UUID, lease: int) -> None:
+    """Let others try: the refresh has failed for a passing reason. A lease that is another's by now is left alone."""
     db.session.execute(
         update(Credential)
-        .where(Credential.tenant_id == tenant_id, Credential.connection_id == connection_id, Credential.field == OAUTH)
+        .where(
+            Credential.tenant_id == tenant_id, Credential.connection_id == connection_id, Credential.field == OAUTH,
+            Credential.refresh_lease_token == lease,
+        )
         .values(refresh_lease_until=None)
-    )
+    )  # fmt: skip
 
 
 def delete_all(tenant_id: uuid.UUID, connection_id: uuid.UUID) -> None:

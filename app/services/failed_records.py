@@ -9,7 +9,7 @@ from app.clock import now
 from app.db import db, write
 from app.errors import NotFoundError
 from app.models.runs import FailedRecord
-from app.services import problems, tasks
+from app.services import problems, tasks, vendor_hosts
 from app.sync.retry import record_delay
 from app.tenancy import scoped
 
@@ -82,8 +82,9 @@ def queue_retries(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:
         )
     )
     if due:
+        host, due = vendor_hosts.host_of(tenant_id, installation_id), max(due, now())
         tasks.add_task(
-            tenant_id, "sync", "retry_records", str(installation_id), ref=installation_id, due_at=max(due, now())
+            tenant_id, "sync", "retry_records", str(installation_id), ref=installation_id, due_at=due, host=host
         )
 
 

@@ -14,7 +14,7 @@ _logger = log.logger(__name__)
 
 def check_all(head: str | None, redis_url: str) -> dict[str, bool]:
     """Return part -> whether it is fine; what cannot be reached is not."""
-    found = {"database": False, "redis": False, "migrations": False, "dispatcher": False, "workers": False}
+    found = dict.fromkeys(("database", "redis", "migrations", "dispatcher", *map(_flag, LANES)), False)
     try:
         found |= _check_database(head)
     except SQLAlchemyError as error:
@@ -29,10 +29,13 @@ def check_all(head: str | None, redis_url: str) -> dict[str, bool]:
 def _check_database(head: str | None) -> dict[str, bool]:
     version = db.session.scalar(text("SELECT version_num FROM alembic_version"))
     alive = heartbeats.list_alive()
-    lanes = {lane for kind, lane in alive if kind == "worker"}
     return {
         "database": True,
         "migrations": version == head,
         "dispatcher": any(kind == "dispatcher" for kind, _ in alive),
-        "workers": lanes.issuperset(LANES),
+        **{_flag(lane): ("worker", lane) in alive for lane in LANES},
     }
+
+
+def _flag(lane: str) -> str:
+    return f"worker_{lane}"

@@ -17,12 +17,13 @@ from app.models.connections import Connection
 from app.models.installations import Installation, InstallationStream, Mapping, Schedule
 from app.models.records import Link, Record
 from app.models.runs import Conflict, FailedRecord, Run
-from app.services import audit, connections, listings, problems, runs
+from app.services import audit, connections, fleet, listings, problems, runs, vendor_hosts
 from app.services.runs import get_installation
 from app.sync.schedule import next_due
 from app.sync.status import Facts, Status, status_of
 from app.tenancy import scoped
 from connectors.sdk import rules_to_json
+from connectors.sdk.manifest import Stream
 
 __all__ = ["get_installation"]
 
@@ -62,22 +63,24 @@ def create_installation(tenant_id: uuid.UUID, slug: str, *, user_id: uuid.UUID) 
     db.session.add(made)
     db.session.flush()  # Streams, mappings and schedule refer to it.
     for stream in manifest.streams:
-        db.session.add(
-            InstallationStream(
-                tenant_id=tenant_id, installation_id=made.id, stream=stream.name, object_type=stream.object_type,
-                connector=slug,
-            )
-        )  # fmt: skip
-        db.session.add(
-            Mapping(
-                tenant_id=tenant_id, installation_id=made.id, stream=stream.name, version=1,
-                rules=rules_to_json(stream.rules()), created_by=user_id,
-            )
-        )  # fmt: skip
+        add_stream(made, stream)
     zone = db.session.scalar(select(Tenant.zone).where(Tenant.id == tenant_id)) or "UTC"
     db.session.add(Schedule(tenant_id=tenant_id, installation_id=made.id, zone=zone))
+    fleet.touch(tenant_id, made.id)
     audit.write(tenant_id, "installation.created", "installation", str(made.id), made.name)
     return made
+
+
+def add_stream(installation: Installation, stream: Stream, *, enabled: bool = True) -> None:
+    """Add a stream of the manifest to an installation, with its default mapping."""
+    place = {"tenant_id": installation.tenant_id, "installation_id": installation.id, "stream": stream.name}
+    db.session.add(
+        InstallationStream(
+            **place, object_type=stream.object_type, connector=installation.connector, enabled=enabled
+        )
+    )  # fmt: skip
+    rules = rules_to_json(stream.rules())
+    db.session.add(Mapping(**place, version=1, rules=rules, created_by=installation.created_by))
 
 
 def _free_name(tenant_id: uuid.UUID, name: str) -> str:
@@ -163,6 +166,8 @@ def _set_active(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, active: boo
     schedule = get_schedule(tenant_id, installation_id)
     schedule.active = active and schedule.kind != "manual"
     schedule.next_due_at = _next(schedule) if schedule.active else None
+    vendor_hosts.keep_on_schedule(tenant_id, installation_id)
+    fleet.touch(tenant_id, installation_id)
 
 
 def pause(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:

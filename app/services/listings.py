@@ -12,6 +12,7 @@ from app.errors import NotFoundError
 from app.models.listings import Listing, ListingVersion
 from connectors import registry
 from connectors.sdk import Connector, Manifest, canonical
+from connectors.sdk.readiness import Item, Subject, readiness
 
 
 @dataclass(frozen=True)
@@ -120,3 +121,13 @@ def guide_of(slug: str) -> str:
     except KeyError:
         return ""
     return file.read_text() if file.exists() else ""
+
+
+def readiness_of(slug: str, manifest: Manifest) -> list[Item]:
+    """Return how ready a first-party connector is, item by item; nothing for others, whose files are not here."""
+    try:
+        home = registry.folder(slug)
+    except KeyError:
+        return []
+    tests = home.parents[1] / "tests" / "connectors" / slug.replace("-", "_")
+    return readiness(Subject(manifest, home, tests))

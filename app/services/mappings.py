@@ -77,3 +77,19 @@ def source_fields(installed: InstallationStream, declared: list[Any]) -> list[di
         {"name": f.name, "label": f.label, "type": f.type, "required": f.required, "custom": False, "sample": None}
         for f in declared
     ]
+
+
+def sources_of(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> dict[str, list[str]]:
+    """Return stream -> the external fields its present mapping reads: some vendors send only what is asked for."""
+    rows = db.session.execute(
+        select(Mapping.stream, Mapping.rules)
+        .join(
+            InstallationStream,
+            (InstallationStream.tenant_id == Mapping.tenant_id)
+            & (InstallationStream.installation_id == Mapping.installation_id)
+            & (InstallationStream.stream == Mapping.stream)
+            & (InstallationStream.mapping_version == Mapping.version),
+        )
+        .where(Mapping.tenant_id == tenant_id, Mapping.installation_id == installation_id)
+    )
+    return {stream: sorted({source for rule in rules for source in rule["sources"]}) for stream, rules in rows}

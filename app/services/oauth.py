@@ -17,7 +17,7 @@ from app.crypto import Seal, token, token_hash
 from app.db import db
 from app.errors import ConflictError, NotFoundError
 from app.models.connections import OAuthState
-from app.services import connections, credentials, oauth_clients, tasks
+from app.services import connections, credentials, oauth_clients, tasks, vendor_hosts
 from app.tenancy import scoped
 from connectors.sdk import Connector
 from connectors.sdk.oauth import address, authorize_url
@@ -104,20 +104,24 @@ def take_callback(
     row = _take_state(tenant_id, state_id, session_id, user_id, connector)
     connection = connections.get_connection(tenant_id, row.connection_id)
     auth = connector.manifest.auth_for(connection.settings)
-    # RFC 9207: an issuer that is sent must be the one that was asked.
-    if not code or (issuer is not None and issuer.rstrip("/") != _issuer(connector, auth, connection.settings)):
+    if not code or not _is_issuer(connector, auth, connection.settings, issuer):
         raise bad_state()
     row.kept = {name: sent[name][:200] for name in auth.keep_redirect if sent and name in sent}
     row.code_sealed = credentials.ring().seal("token", orjson.dumps({"code": code}), _seal(row, "code"))
-    # Until it has been tested it may be another account than before: nothing is synced with it.
-    connection.state, connection.connected_by, connection.tested_at = "testing", user_id, None
-    tasks.add_task(tenant_id, "fast", "exchange_code", str(row.id), ref=row.id, max_attempts=2)
+    # What works goes on with its old tokens until new ones have come: anybody may bring a code that is none.
+    connection.state, connection.connected_by = "testing", user_id
+    host = vendor_hosts.host_of_connection(tenant_id, row.connection_id)
+    tasks.add_task(tenant_id, "fast", "exchange_code", str(row.id), ref=row.id, host=host, max_attempts=2)
     return row.installation_id
 
 
-def _issuer(connector: Connector, auth: Auth, settings: dict[str, Any]) -> str:
-    origin = connector.origin(settings)
-    return address(auth.issuer, names_of(connector, settings)).rstrip("/") if auth.issuer else origin
+def _is_issuer(connector: Connector, auth: Auth, settings: dict[str, Any], sent: str | None) -> bool:
+    """Whether an answer comes from whom was asked (RFC 9207, 2.4): one that declares its issuer always sends it."""
+    if sent is None:
+        return auth.issuer is None
+    names = names_of(connector, settings)
+    expected = address(auth.issuer, names) if auth.issuer else connector.origin(settings)
+    return sent.rstrip("/") == expected.rstrip("/")
 
 
 def deny(

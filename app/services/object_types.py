@@ -43,6 +43,19 @@ _STANDARD: dict[str, tuple[str, str, str, str]] = {
 }  # fmt: skip
 
 
+def standard_fields(object_type: str) -> list[TargetField]:
+    """Return the fields that a standard type has before an operator changes it; KeyError when there is none."""
+    fields = (text.split(":") for text in _STANDARD[object_type][3].split())
+    return [
+        TargetField(name, _label(name), kind.rstrip("!#~"), "!" in kind, _choices() if "choice" in kind else ())
+        for name, kind in fields
+    ]
+
+
+def _choices() -> tuple[Choice, ...]:
+    return tuple(Choice(stage, stage.capitalize()) for stage in _STAGES)
+
+
 def seed_object_types() -> None:
     """Add the standard types and fields that are missing; what operators have changed stays."""
     for position, (name, (label, plural, title, fields)) in enumerate(_STANDARD.items()):

@@ -10,7 +10,7 @@ from app.errors import NotFoundError
 from app.ids import new_id
 from app.models.installations import Preview
 from app.models.records import Record, RecordKey
-from app.services import tasks
+from app.services import tasks, vendor_hosts
 from app.sync.keys import normalise
 from app.sync.plan import difference
 from app.tenancy import scoped
@@ -30,7 +30,8 @@ def ask(
         request=request or {}, expires_at=now() + _LIFE,
     )  # fmt: skip
     db.session.add(made)
-    tasks.add_task(tenant_id, "fast", "preview", str(made.id), ref=made.id, max_attempts=2)
+    host = vendor_hosts.host_of(tenant_id, installation_id)
+    tasks.add_task(tenant_id, "fast", "preview", str(made.id), ref=made.id, host=host, max_attempts=2)
     return made
 
 

@@ -3,7 +3,7 @@
 import uuid
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.clock import now
@@ -11,9 +11,12 @@ from app.db import db
 from app.errors import NotFoundError
 from app.ids import new_id
 from app.models.runs import FailedRecord, Problem
+from app.services import fleet
 from app.tenancy import scoped
 
 _OPEN = Problem.state == "open"
+# Literal, as the index has it: with bound values the plan PostgreSQL keeps from the tenth use on finds no such index.
+_OPEN_INDEX = text("state = 'open'")
 
 
 def open_problem(
@@ -35,13 +38,14 @@ def open_problem(
         "code": code, "message": message, "fix": fix, "detail": detail[:2000], "count": count or 1, "run_id": run_id,
         "stops_sync": stops_sync, "created_at": now(), "last_seen_at": now(),
     }  # fmt: skip
+    fleet.touch(tenant_id, installation_id)
     statement = insert(Problem).values(row)
     fresh = {name: statement.excluded[name] for name in ("message", "fix", "detail", "run_id", "last_seen_at")}
     counted = statement.excluded["count"] if count else Problem.count + 1
     db.session.execute(
         statement.on_conflict_do_update(
             index_elements=["tenant_id", "installation_id", "signature"],
-            index_where=_OPEN,
+            index_where=_OPEN_INDEX,
             set_={**fresh, "count": counted, "stops_sync": statement.excluded["stops_sync"]},
         )
     )
@@ -63,6 +67,7 @@ def close_all(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:
 
 
 def _close(tenant_id: uuid.UUID, installation_id: uuid.UUID, condition: Any) -> None:
+    fleet.touch(tenant_id, installation_id)
     db.session.execute(
         update(Problem)
         .where(Problem.tenant_id == tenant_id, Problem.installation_id == installation_id, _OPEN, condition)

@@ -5,25 +5,28 @@ from datetime import timedelta
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import ColumnElement, delete, select, text, tuple_, update
+from sqlalchemy import ColumnElement, delete, func, select, text, tuple_, update
 
 from app.clock import now
 from app.config import Settings
 from app.db import db, write
 from app.ids import first_at
+from app.models.accounts import Invitation
 from app.models.connections import OAuthState
 from app.models.installations import Preview
 from app.models.mails import Mail
 from app.models.records import Change
-from app.models.runs import FailedRecord, HttpExchange, Run
+from app.models.runs import Conflict, FailedRecord, HttpExchange, Problem, Run
 from app.models.tasks import Task
+from app.tenancy import PLATFORM_TENANT
 
 BATCH = 5000
 
 
-def list_tenants() -> list[uuid.UUID]:
-    """Return the ids of all tenants; for the pruning task only."""
-    return list(db.session.scalars(text("SELECT tenant_id FROM lookup_tenants()")))
+def list_tenants(*, after: uuid.UUID | None = None) -> list[uuid.UUID]:
+    """Return the ids of all tenants in order, or of those after one; for the pruning task only."""
+    query = text("SELECT tenant_id FROM lookup_tenants() WHERE CAST(:after AS uuid) IS NULL OR tenant_id > :after")
+    return list(db.session.scalars(query, {"after": after}))
 
 
 def _rules(settings: Settings) -> list[tuple[Any, ColumnElement[bool]]]:
@@ -38,13 +41,23 @@ def _rules(settings: Settings) -> list[tuple[Any, ColumnElement[bool]]]:
         (Mail, Mail.created_at < before(settings.keep_mail_days)),
         (Preview, Preview.expires_at < now()),
         (OAuthState, OAuthState.expires_at < now()),
+        (
+            Invitation,
+            func.least(Invitation.accepted_at, Invitation.expires_at) < before(settings.keep_invitations_days),
+        ),
+        (Problem, Problem.closed_at < before(settings.keep_problems_days)),
+        (Conflict, Conflict.settled_at < before(settings.keep_conflicts_days)),
+        (FailedRecord, FailedRecord.resolved_at < before(settings.keep_failed_records_days)),
     ]
 
 
 def prune_tenant(tenant_id: uuid.UUID) -> int:
-    """Delete one batch of each table of the bound tenant; return how many rows went."""
+    """Delete one batch of each table of the bound tenant; return how many rows went.
+
+    With the platform's own tenant go the sessions and one-time links that ended: they belong to people, not to tenants.
+    """
     settings: Settings = current_app.extensions["settings"]
-    count = 0
+    count = _prune_accounts(settings) if tenant_id == PLATFORM_TENANT else 0
     for model, condition in _rules(settings):
         old = select(model.tenant_id, model.id).where(model.tenant_id == tenant_id, condition).limit(BATCH)
         gone = delete(model).where(tuple_(model.tenant_id, model.id).in_(old))
@@ -56,3 +69,12 @@ def prune_tenant(tenant_id: uuid.UUID) -> int:
     )
     write(payloads)
     return count
+
+
+def _prune_accounts(settings: Settings) -> int:
+    ended = now() - timedelta(days=settings.keep_sessions_days)
+    values = {
+        "ended": ended, "idle": ended - timedelta(minutes=settings.session_idle_minutes), "batch": BATCH,
+    }  # fmt: skip
+    query = text("SELECT prune_sessions(:ended, :idle, :batch) + prune_user_tokens(:ended, :batch)")
+    return db.session.scalar(query, values) or 0

@@ -12,7 +12,7 @@ from app.errors import ConflictError, NotFoundError
 from app.ids import new_id
 from app.models.installations import Installation, InstallationStream
 from app.models.runs import HttpExchange, Run, RunStream
-from app.services import problems, tasks
+from app.services import problems, tasks, vendor_hosts
 from app.sync.retry import PAUSE_AFTER, WARN_AFTER, Decision
 from app.tenancy import scoped
 from connectors.sdk import ConnectorError, Exchange
@@ -24,7 +24,8 @@ FULL_PASS_EVERY = timedelta(days=7)
 
 def queue_sync(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, due_at: datetime | None = None) -> None:
     """Make sure a worker looks at the installation; a second request while one runs makes it look again."""
-    tasks.add_task(tenant_id, "sync", "sync", str(installation_id), ref=installation_id, due_at=due_at)
+    host = vendor_hosts.host_of(tenant_id, installation_id)
+    tasks.add_task(tenant_id, "sync", "sync", str(installation_id), ref=installation_id, due_at=due_at, host=host)
 
 
 def start_run(
@@ -119,6 +120,7 @@ def begin(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Run | None:
             listing_version_id=installation.listing_version_id,
         )
         db.session.add(run)
+        vendor_hosts.keep_on_schedule(tenant_id, installation_id)
     if run.state == "queued" or run.started_at is None:
         run.state, run.started_at = "running", now()
         db.session.flush()  # The streams below refer to the run.

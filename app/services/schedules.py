@@ -21,7 +21,10 @@ def fire_due() -> int:
         .with_for_update(skip_locked=True)
     ).all()
     for schedule in due:
-        tasks.add_task(schedule.tenant_id, "sync", "sync", str(schedule.installation_id), ref=schedule.installation_id)
+        tasks.add_task(
+            schedule.tenant_id, "sync", "sync", str(schedule.installation_id), ref=schedule.installation_id,
+            host=schedule.host,
+        )  # fmt: skip
         schedule.next_due_at = next_due(
             schedule.kind, now(), minutes=schedule.minutes, at=schedule.at, zone=schedule.zone,
             seed=str(schedule.installation_id),

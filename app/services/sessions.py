@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from flask import current_app
-from sqlalchemy import ColumnElement, delete, select, text, update
+from sqlalchemy import ARRAY, ColumnElement, Text, delete, func, select, text, update
 
 from app.clock import now
 from app.config import Settings
 from app.crypto import token, token_hash
-from app.db import db
+from app.db import db, write
 from app.ids import new_id
 from app.models.accounts import AuthSession, Membership, StaffRole, Tenant, User
+from app.services import audit
+from app.tenancy import PLATFORM_TENANT
 
 _TOUCH = timedelta(minutes=1)
 
@@ -59,17 +61,17 @@ def find_session(cookie: str, settings: Settings) -> Found | None:
 
 
 def load(found: Found) -> tuple[User, Tenant | None, str | None, frozenset[str]] | None:
-    """Return (user, tenant, role, staff roles) of a session; tenant and user must be bound."""
+    """Return (user, tenant, role, staff roles) of a session in one query; tenant and user must be bound."""
+    staff = select(StaffRole.role).where(StaffRole.user_id == found.user_id).scalar_subquery()
     row = db.session.execute(
-        select(User, Tenant, Membership.role)
+        select(User, Tenant, Membership.role, func.array(staff, type_=ARRAY(Text)))
         .outerjoin(Membership, (Membership.user_id == User.id) & (Membership.tenant_id == found.tenant_id))
         .outerjoin(Tenant, Tenant.id == Membership.tenant_id)
         .where(User.id == found.user_id)
     ).first()
     if row is None:
         return None
-    staff = db.session.scalars(select(StaffRole.role).where(StaffRole.user_id == found.user_id))
-    return row[0], row[1], row[2], frozenset(staff)
+    return row[0], row[1], row[2], frozenset(row[3])
 
 
 def touch(session_id: uuid.UUID) -> None:
@@ -83,14 +85,27 @@ def switch_tenant(session_id: uuid.UUID, tenant_id: uuid.UUID) -> None:
 
 
 def end_session(session_id: uuid.UUID) -> None:
-    """End one session of the bound user."""
-    db.session.execute(delete(AuthSession).where(AuthSession.id == session_id))
+    """End one session of the bound user, by hand; the platform's tenant must be bound for the audit."""
+    if forget_session(session_id):
+        audit.write(PLATFORM_TENANT, "session.ended", "session", str(session_id))
 
 
-def end_all(user_id: uuid.UUID, *, keep: uuid.UUID | None = None) -> None:
-    """End all sessions of the bound user, but one if named."""
+def end_all(user_id: uuid.UUID) -> None:
+    """End all sessions of the bound user, by hand; the platform's tenant must be bound for the audit."""
+    count = forget_all(user_id)
+    if count:
+        audit.write(PLATFORM_TENANT, "session.all_ended", "user", str(user_id), sessions=count)
+
+
+def forget_session(session_id: uuid.UUID) -> bool:
+    """Delete a session of the bound user as part of another act; False when there is none."""
+    return bool(write(delete(AuthSession).where(AuthSession.id == session_id)))
+
+
+def forget_all(user_id: uuid.UUID, *, keep: uuid.UUID | None = None) -> int:
+    """Delete all sessions of the bound user but one if named, as part of another act; return how many."""
     query = delete(AuthSession).where(AuthSession.user_id == user_id)
-    db.session.execute(query.where(AuthSession.id != keep) if keep else query)
+    return write(query.where(AuthSession.id != keep) if keep else query)
 
 
 def list_sessions(user_id: uuid.UUID) -> list[AuthSession]:

@@ -36,9 +36,11 @@ def show(slug: str) -> Response:
     who = find_viewer()
     mine = installations.list_overviews(who.tenant.id, connector=slug) if who and who.tenant else []
     assert listing.current_version is not None
+    manifest = listings.manifest_of(listing.current_version)
     return render(
-        "catalog/show.html", listing=listing, manifest=listings.manifest_of(listing.current_version), mine=mine,
+        "catalog/show.html", listing=listing, manifest=manifest, mine=mine,
         versions=listings.list_versions(listing.id), guide=listings.guide_of(slug), host_name=settings().host_name,
+        readiness=listings.readiness_of(slug, manifest) if who and who.staff_roles else [],
     )  # fmt: skip
 
 

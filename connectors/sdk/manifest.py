@@ -97,6 +97,18 @@ _FIXES = {
 _UNION = re.compile(r"^(list\[|HostsFrom|function-|dict\[|constrained-str|str$|Auth$)")
 
 
+def shape_ids() -> dict[str, str]:
+    """Return the ids of the most frequent errors of shape -> what they are about; others are named by pydantic."""
+    return {
+        "extra_forbidden": "A key that the schema does not know.",
+        "missing": "A required key is not there.",
+        "string_pattern_mismatch": "A text does not have the form of a name, path, host or version.",
+        "string_type, int_type, bool_type, list_type, dict_type": "A value of another type.",
+        "literal_error": "A word that is none of those allowed.",
+        "value_error": "Keys that do not go together; the message says which.",
+    }
+
+
 def _validate(data: Any, lines: dict[str, int], source: str) -> Manifest:
     try:
         return Manifest.model_validate(data)

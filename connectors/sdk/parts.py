@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import orjson
 
 from connectors.sdk.fixtures import REDACTED
+from connectors.sdk.loader import Issue
 from connectors.sdk.recording import SECRET_KEYS, SECRET_SHAPES, foreign_mail
 
 SECTIONS = ("Set up", "Limits", "Removal", "Verified")
@@ -20,6 +21,26 @@ _SHAPES = {
     "svg", "g", "path", "rect", "circle", "ellipse", "line", "polyline", "polygon", "title", "desc", "defs",
     "linearGradient", "radialGradient", "stop", "clipPath",
 }  # fmt: skip
+
+
+def issues(folder: Path) -> list[Issue]:
+    """Return everything that is wrong with the files beside the manifest."""
+    found = [Issue("", 0, text, "", "files") for text in missing_files(folder)]
+    checks = {"README.md": readme_issues, "icon.svg": icon_issues, "fixtures": secret_issues}
+    for name, look in checks.items():
+        if (folder / name).exists():
+            found += [Issue(name, 0, text, "", name.split(".")[0].lower()) for text in look(folder)]
+    return found
+
+
+def ids() -> dict[str, str]:
+    """Return the id of each of these checks -> what it is about."""
+    return {
+        "files": "manifest.yaml, README.md, icon.svg and at least one fixture are there.",
+        "readme": f"README.md says what it syncs, then has the sections {', '.join(SECTIONS)}, none of them empty.",
+        "icon": "icon.svg is square, 2 kB at most, and can only draw.",
+        "fixtures": "No fixture holds a secret or the address of a real person.",
+    }
 
 
 def missing_files(folder: Path) -> Iterator[str]:

@@ -68,8 +68,8 @@ class Recorder(HttpClient):
 
     secrets: Collection[str] = ()
     verified: str = ""
-    # Texts to write instead of others: the address of a local server by one that belongs to nobody.
-    rename: Mapping[str, str] = field(default_factory=dict)
+    # Texts to write instead of others: the address of a local server, versions that differ each time.
+    rename: dict[str, str] = field(default_factory=dict)
     kept: list[dict[str, Any]] = field(default_factory=list)
     _next: str = ""
 
@@ -109,10 +109,7 @@ class Recorder(HttpClient):
             "headers": {name: value for name, value in response.headers.items() if name in _HEADERS},
             "body": _json_or_text(response.body),
         }
-        text = orjson.dumps(redact({"request": asked, "response": answered}, self.secrets)).decode()
-        for old, new in self.rename.items():
-            text = text.replace(old, new)
-        found = orjson.loads(text)
+        found = redact({"request": asked, "response": answered}, self.secrets)
         return {"name": self._next or f"{method} {address}", "verified": self.verified, **found}
 
     def write(self, folder: Path, name: str, *, keep_first: int = 0, records: str = "") -> list[Path]:
@@ -123,7 +120,10 @@ class Recorder(HttpClient):
             if keep_first:
                 _cut(data["response"]["body"], records, keep_first)
             file = folder / (f"{name}.json" if number == 1 else f"{name}-{number}.json")
-            file.write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2) + b"\n")
+            text = orjson.dumps(data, option=orjson.OPT_INDENT_2).decode()
+            for old, new in self.rename.items():
+                text = text.replace(old, new)
+            file.write_text(text + "\n")
             written.append(file)
         self.kept.clear()
         return written

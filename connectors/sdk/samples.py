@@ -45,13 +45,12 @@ def written(stream: Stream, record_path: str, id_path: str) -> Any:
     return record
 
 
-def webhook_secret(spec: Verify) -> Secret:
+def webhook_secret(spec: Verify, raw: bytes = b"sample secret of thirty-two byte") -> Secret:
     """Return a secret of the form the manifest declares."""
-    raw = b"sample secret of thirty-two byte"
     if spec.kind == "standard_webhooks":
         return Secret("whsec_" + base64.b64encode(raw).decode())
     if spec.kind == "basic":
-        return Secret("sample:secret")
+        return Secret(f"sample:{raw.hex()}")
     text = {"raw": raw.decode(), "base64": base64.b64encode(raw).decode(), "hex": raw.hex()}[spec.key_encoding]
     return Secret(spec.key_prefix + text)
 

@@ -149,7 +149,9 @@ def _number_form(decimal: str, thousands: str) -> re.Pattern[str]:
 
 
 # ISO 4217; ISK and UGX are counted in hundredths by those who send minor units, so they are not among these.
-_NO_MINOR = set("BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF".split())
+_NO_MINOR = {
+    "BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF",
+}  # fmt: skip
 _THOUSANDTHS = {"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"}
 
 
@@ -158,7 +160,7 @@ def _minor_units(_args: Mapping[str, Any]) -> Step:
         number, currency = (*values, None, None)[:2]
         if number is None:
             return None
-        if isinstance(number, bool) or not isinstance(number, int | float):
+        if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) <= 1e18:
             raise ValueError("is not a number of minor units")
         code = str(currency or "").upper()
         value = number / (1 if code in _NO_MINOR else 1000 if code in _THOUSANDTHS else 100)

@@ -192,15 +192,16 @@ def events(hooks: Webhooks, delivery: Delivery) -> Iterator[Event]:
         for rule in hooks.rules:
             if all(holds(condition, item) for condition in rule.where):
                 found = look_up(item, rule.id) if rule.id else None
-                if rule.parent and found is not None:
-                    found = f"{look_up(item, rule.parent)}/{found}"
+                parent = f"{look_up(item, rule.parent)}/" if rule.parent else ""
                 account = look_up(item, hooks.account) if hooks.account else None
                 record = look_up(item, rule.record) if rule.record is not None else None
-                yield Event(
-                    rule.stream, rule.action if found is not None or rule.action == "resync" else "resync",
-                    None if found is None else str(found), record if isinstance(record, dict) else None,
-                    None if account is None else str(account),
-                )  # fmt: skip
+                # An event may name several records at once, as those that went into another.
+                for one in found if isinstance(found, list) else [found]:
+                    yield Event(
+                        rule.stream, rule.action if one is not None else "resync",
+                        None if one is None else f"{parent}{one}", record if isinstance(record, dict) else None,
+                        None if account is None else str(account),
+                    )  # fmt: skip
 
 
 def event_id(hooks: Webhooks, delivery: Delivery) -> str:

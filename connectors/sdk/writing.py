@@ -69,7 +69,14 @@ class Writer:
             if not record.key:
                 raise ContractError("A create with an idempotency key was sent without one.")
             request = _with_header(request, str(safety.header), record.key)
-        return self._send(write, request, record)
+        return self._send(write, request, record, *self._with_reference(record))
+
+    def _with_reference(self, record: Outgoing) -> tuple[dict[str, Any], set[str | None]]:
+        """Return the fields of a new record with our reference, by which it is found again, and what that adds."""
+        safety = self.writes.create_safety
+        if safety is None or safety.kind != "lookup" or not safety.field or not record.reference:
+            return dict(record.fields), set()
+        return {**record.fields, safety.field: record.reference}, {safety.field}
 
     def update(self, record: Outgoing) -> Written:
         """Set the given fields of a record to these values."""
@@ -118,7 +125,10 @@ class Writer:
             raise ConfigError(f"{self._stream.name} has no batch for {operation}.", code="no_batch")
         for record in records:
             self._check(record.fields, set())
-        items = [fill(batch.item, record.names()) for record in records]
+        items = []
+        for record in records:
+            fields = self._with_reference(record)[0] if operation == "create" else record.fields
+            items.append(fill(batch.item, record.names() | {"fields": self._as_sent(fields)}))
         names = {"stream": self._stream.name, "items": items, "key": records[0].key}
         data = self._call(batch.request, names).json()
         return self._sorted(batch, records, data)
@@ -164,8 +174,12 @@ class Writer:
     ) -> Written:  # fmt: skip
         fields = record.fields if fields is None else fields
         self._check(fields, allowed or set())
-        names = self._names(record) | {"fields": nested(fields)}
+        names = self._names(record) | {"fields": self._as_sent(fields)}
         return self._written(write, self._call(request, names), record, scope_of(self._stream, names))
+
+    def _as_sent(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        joint = self.writes.texts
+        return nested(fields if joint is None else {path: text_of(value, joint) for path, value in fields.items()})
 
     def _written(self, write: Write, response: Response, record: Outgoing, scope: str) -> Written:
         version = response.headers.get((write.version_header or "").lower()) if write.version_header else None
@@ -217,7 +231,7 @@ def request_body(
         *above, name = path.split(".")
         at = body = body if isinstance(body, dict) else {}
         for part in above:
-            at = at.setdefault(part, {})
+            at = at[int(part)] if isinstance(at, list) else at.setdefault(part, {})
         at[name] = value
     if request.form is None:
         return body, None
@@ -232,5 +246,11 @@ def flat(value: Any, prefix: str = "") -> dict[str, str]:
         for key, inner in pairs:
             found |= flat(inner, f"{prefix}[{key}]" if prefix else str(key))
         return found
-    text = "true" if value is True else "false" if value is False else "" if value is None else str(value)
-    return {prefix: text}
+    return {prefix: text_of(value, ",")}
+
+
+def text_of(value: Any, joint: str) -> str:
+    """Return a value as vendors write it that know only texts; nothing is empty, a list is joined."""
+    if isinstance(value, list):
+        return joint.join(text_of(item, joint) for item in value)
+    return "true" if value is True else "false" if value is False else "" if value is None else str(value)

@@ -21,8 +21,8 @@ _BIN = Path(sys.executable).parent
 class Kinto:
     """A Kinto server in memory with one account, a bucket and the two collections."""
 
-    def __init__(self, directory: Path, *, page: int = 100) -> None:
-        self._page = page
+    def __init__(self, directory: Path, *, page: int = 100, settings: dict[str, str] | None = None) -> None:
+        self._page, self._settings = page, settings or {}
         self._ini, self._log = directory / "kinto.ini", (directory / "kinto.log").open("wb")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -43,6 +43,7 @@ class Kinto:
             ini["server:main"].pop("sockets")
         ini["app:main"]["kinto.paginate_by"] = str(self._page)
         ini["app:main"]["kinto.bucket_create_principals"] = "system.Authenticated"
+        ini["app:main"].update(self._settings)
         with self._ini.open("w") as file:
             ini.write(file)
         self._child = spawn([str(_BIN / "pserve"), str(self._ini)], output=self._log, env=dict(os.environ))
@@ -64,6 +65,10 @@ class Kinto:
         answer = requests.request(method, self.origin + path, auth=(USER, PASSWORD), timeout=30, **more)
         answer.raise_for_status()
         return answer.json()
+
+    def allow_reading(self, principal: str) -> None:
+        """Let somebody else read the bucket."""
+        self._send("PATCH", "/v1/buckets/crm", json={"permissions": {"read": [principal]}})
 
     def put_all(self, collection: str, records: Iterable[dict[str, Any]]) -> None:
         """Create or replace records, 25 a call."""

@@ -18,6 +18,7 @@ from flask import Flask
 from app import create_app
 from app.config import load_settings
 from app.devstack.stack import Stack
+from app.extensions import limiter
 from app.services import listings, runs
 from app.tenancy import PLATFORM_TENANT, bind_tenant
 from app.transaction import transaction
@@ -115,6 +116,8 @@ def site(tmp_path: Path, prepared: Path) -> Iterator[Site]:
     with psycopg.connect(stack.postgres.url(), autocommit=True) as connection:
         for name in ("transaction_timeout", "idle_in_transaction_session_timeout"):
             connection.execute(f"ALTER ROLE patchbay_worker SET {name} = '4s'")
+    # A second web application takes over the limiter of the first, which would go on with a store that is gone.
+    throttle = dict(vars(limiter))
     apps = {kind: create_app(kind, load_settings(environment)) for kind in ("web", "owner")}  # type: ignore[arg-type]
     kinto = Kinto(tmp_path, page=PAGE).start()
     records = 1200
@@ -128,6 +131,7 @@ def site(tmp_path: Path, prepared: Path) -> Iterator[Site]:
     found.processes.start("dispatcher", "fast-1")
     wait_for(lambda: found.ask("SELECT state FROM connections")[0] == "ready", about="the connection test")
     yield found
+    vars(limiter).update(throttle)
     found.processes.stop()
     kinto.stop()
     for flask_app in apps.values():

@@ -16,7 +16,7 @@ from app.tenancy import bind_tenant
 from app.transaction import transaction
 from tests.factories.tenants import make_tenant
 
-# endpoint -> who may: public, signed_in, member, admin, owner, staff:<role>
+# endpoint -> who may: public, signed_in, member, admin, owner, staff:<role>|<role>
 MATRIX = {
     "assets.show": "public",
     "auth.sign_in": "public", "auth.demo": "public", "auth.sign_up": "public", "auth.forgot": "public",
@@ -25,13 +25,13 @@ MATRIX = {
     "health.live": "public", "health.ready": "public", "health.show_metrics": "public",
     "catalog.index": "public", "catalog.show": "public", "catalog.install": "admin",
     "members.index": "member", "members.invite": "admin", "members.revoke": "admin", "members.change_role": "admin",
-    "members.remove": "admin",
+    "members.remove": "admin", "members.grant_support": "admin", "members.end_support": "admin",
     "profile.show": "signed_in", "profile.update": "signed_in", "profile.change_password": "signed_in",
     "profile.end_session": "signed_in", "profile.verify": "signed_in",
     "audit.index": "admin",
     "installations.index": "member", "installations.show": "member", "installations.live": "member",
     "installations.run_now": "member", "installations.resync": "admin", "installations.pause": "admin",
-    "installations.resume": "admin", "installations.remove": "admin", "installations.failed": "member",
+    "installations.resume": "admin", "installations.remove": "admin", "installations.upgrade": "admin", "installations.failed": "member",
     "installations.retry_all": "member", "installations.failed_act": "member", "installations.run_list": "member",
     "wizard.show": "admin", "wizard.connect": "admin", "wizard.configure": "admin", "wizard.confirm_map": "admin",
     "wizard.dry_run": "admin", "wizard.activate": "admin", "wizard.discard": "admin",
@@ -42,6 +42,10 @@ MATRIX = {
     "problems.index": "member", "problems.show": "member",
     "object_types.index": "staff:operator", "object_types.create": "staff:operator",
     "object_types.create_field": "staff:operator",
+    "oauth_clients.index": "staff:operator", "oauth_clients.show": "staff:operator",
+    "oauth_clients.save": "staff:operator", "oauth_clients.remove": "staff:operator",
+    "oauth_clients.check": "staff:operator",
+    "fleet.index": "staff:support|operator", "fleet.show": "staff:support",
 }  # fmt: skip
 RANK = {"anon": 0, "member": 1, "admin": 2, "owner": 3}
 
@@ -117,7 +121,7 @@ def allowed(who: str, access: str) -> bool:
     if access == "signed_in":
         return who != "anon"
     if access.startswith("staff:"):
-        return who == access
+        return who.removeprefix("staff:") in access.removeprefix("staff:").split("|")
     return RANK.get(who, 0) >= RANK[access]
 
 

@@ -36,7 +36,13 @@ def test_every_table_is_guarded_or_listed(owner: Owner) -> None:
 
 def test_listed_tables_exist(owner: Owner) -> None:
     known = set(tables(owner))
-    for names in (tenancy.PLATFORM_TABLES, tenancy.USER_TABLES, tenancy.LOOKUP_TABLES, tenancy.DISPATCHER_TABLES):
+    for names in (
+        tenancy.PLATFORM_TABLES,
+        tenancy.USER_TABLES,
+        tenancy.LOOKUP_TABLES,
+        tenancy.DISPATCHER_TABLES,
+        tenancy.STAFF_TABLES,
+    ):
         assert names <= known
 
 
@@ -58,6 +64,14 @@ def test_policies_are_the_standard_ones_or_listed(owner: Owner) -> None:
         elif name == "patchbay_lookup_crosses":
             assert table in tenancy.LOOKUP_TABLES
             assert roles == ["patchbay_lookup"]
+        elif name == "patchbay_lookup_prunes":
+            assert table in tenancy.USER_TABLES
+            assert (roles, command) == (["patchbay_lookup"], "DELETE")
+        elif name == "staff":
+            assert table in tenancy.STAFF_TABLES
+            assert (roles, command) == (["patchbay_web"], "SELECT")
+            assert "staff_roles" in using
+            assert "patchbay.user" in using
         elif name == "patchbay_dispatcher_crosses":
             assert table in tenancy.DISPATCHER_TABLES
             assert roles == ["patchbay_dispatcher"]
@@ -133,6 +147,7 @@ def test_without_a_tenant_nothing_is_seen_and_nothing_written(
 def test_a_pooled_connection_keeps_no_tenant(worker_app: Flask, apps: dict[str, Flask]) -> None:
     """The same backend, one tenant after the other, also after a session-wide SET."""
     tenant_id = make_tenant(apps)
+    db.engine.dispose()  # Other tests may have left several connections in the pool, which hands them out in turn.
     seen = []
     for _ in range(3):
         with bind_tenant(tenant_id), transaction():

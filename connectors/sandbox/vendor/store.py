@@ -5,6 +5,7 @@ import random
 import sqlite3
 import threading
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,9 @@ class Store:
             str(file) if file else ":memory:", check_same_thread=False, isolation_level=None, timeout=30
         )
         self._lock = threading.RLock()
+        self._last = datetime(2026, 1, 1, tzinfo=UTC)
+        # Told of every change: object, what happened, the record.
+        self.on_change: Callable[[str, str, dict[str, Any]], None] = lambda *_: None
         self._db.executescript(
             "CREATE TABLE IF NOT EXISTS records (object TEXT, id TEXT, data TEXT, created TEXT, updated TEXT, "
             "deleted INTEGER DEFAULT 0, PRIMARY KEY (object, id));"
@@ -158,13 +162,29 @@ class Store:
         )
         return [_record(row) for row in self.execute(query, (kind, f"%{text}%"))]
 
+    def _tick(self) -> str:
+        # Never the same time twice: it is the record's version.
+        with self._lock:
+            self._last = max(datetime.now(UTC), self._last + timedelta(milliseconds=1))
+            return stamp(self._last)
+
+    def create_once(self, kind: str, key: str, properties: dict[str, Any]) -> dict[str, Any] | None:
+        """Create a record, or return the one that this key has made; None when the key was used for other values."""
+        with self._lock:
+            known = self.get("idempotency", f"{kind}/{key}")
+            if known is None:
+                made = self.save(kind, None, properties)
+                self.put("idempotency", f"{kind}/{key}", {"id": made["id"], "properties": properties})
+                return made
+            return (self.find(kind, known["id"]) or {}) if known["properties"] == properties else None
+
     def save(self, kind: str, record_id: str | None, properties: dict[str, Any]) -> dict[str, Any]:
         """Create a record, or change the named properties of one."""
         with self._lock:
             known = self.find(kind, record_id) if record_id else None
             record_id = record_id or f"{kind[:-1]}-{uuid.uuid4().hex[:10]}"
             data = {**(known["properties"] if known else {}), **properties}
-            at = stamp(datetime.now(UTC))
+            at = self._tick()
             self.execute(
                 "INSERT INTO records (object, id, data, created, updated) VALUES (?, ?, ?, ?, ?) ON CONFLICT (object, id) "
                 "DO UPDATE SET data = excluded.data, updated = excluded.updated, deleted = 0",
@@ -172,14 +192,16 @@ class Store:
             )
             found = self.find(kind, record_id)
             assert found is not None
+            self.on_change(kind, "updated" if known else "created", found)
             return found
 
     def delete(self, kind: str, record_id: str) -> bool:
         """Delete a record and leave a tombstone; False when it is not there."""
         if self.find(kind, record_id) is None:
             return False
-        at = stamp(datetime.now(UTC))
+        at = self._tick()
         self.execute("UPDATE records SET deleted = 1, updated = ? WHERE object = ? AND id = ?", (at, kind, record_id))
+        self.on_change(kind, "deleted", {"id": record_id, "deleted": True, "updated_at": at})
         return True
 
     def put(self, kind: str, key: str, value: Any) -> None:
@@ -190,6 +212,20 @@ class Store:
         """Return a small thing, None when it is not there."""
         rows = self.execute("SELECT value FROM pairs WHERE kind = ? AND key = ?", (kind, key))
         return json.loads(rows[0][0]) if rows else None
+
+    def all_of(self, kind: str) -> dict[str, Any]:
+        """Return all small things of a kind."""
+        return {
+            key: json.loads(value)
+            for key, value in self.execute("SELECT key, value FROM pairs WHERE kind = ?", (kind,))
+        }
+
+    def forget(self, kind: str, key: str) -> bool:
+        """Forget a small thing; False when it is not there."""
+        with self._lock:
+            known = self.get(kind, key) is not None
+            self.execute("DELETE FROM pairs WHERE kind = ? AND key = ?", (kind, key))
+            return known
 
     def take(self, kind: str, key: str) -> Any:
         """Return a small thing and forget it, in one step."""

@@ -135,7 +135,9 @@ class Discovery(Closed):
     name: Path = "name"
     label: Path = "label"
     type: Path = "type"
-    subtype: Path | None = Field(None, description="Tells types apart further: `types` is asked for `type.subtype` first.")
+    subtype: Path | None = Field(
+        None, description="Tells types apart further: `types` is asked for `type.subtype` first."
+    )
     prefix: Annotated[str, StringConstraints(max_length=60)] = Field(
         "", description="Put before a name to make its path."
     )

@@ -25,7 +25,9 @@ class CreateSafety(Closed):
     )
     header: Header | None = Field(None, description="idempotency_key: the header it is sent in.")
     window_hours: Annotated[int, Field(ge=1)] = Field(24, description="idempotency_key: how long the vendor knows it.")
-    field: Path | None = Field(None, description="lookup: the field of the record that holds our reference.")
+    field: Path | None = Field(
+        None, description="lookup: the field of the record that holds our reference; a create sets it."
+    )
     request: Request | None = Field(None, description="lookup: the search for `{reference}`.")
     records: RootPath = ""
     lag_seconds: Annotated[int, Field(ge=0)] = Field(0, description="lookup: how late the search sees a new record.")
@@ -72,6 +74,10 @@ class Batch(Closed):
 
 class Writes(Closed):
     """What can be written to a stream."""
+
+    texts: str | None = Field(
+        None, description="All values are sent as texts, nothing as an empty one; this joins the values of a list."
+    )
 
     create: Write | None = None
     update: Write | None = Field(None, description="Absolute values only: a repeated update changes nothing.")

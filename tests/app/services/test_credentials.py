@@ -121,11 +121,12 @@ def test_one_lease_a_version(apps: dict[str, Flask], tenant_id: uuid.UUID) -> No
         with transaction():
             credentials.save_tokens(tenant_id, connection_id, tokens("1"))
         with transaction():
-            assert credentials.take_refresh_lease(tenant_id, connection_id, 1)
+            lease = credentials.take_refresh_lease(tenant_id, connection_id, 1)
+            assert lease is not None
         with transaction():
             assert not credentials.take_refresh_lease(tenant_id, connection_id, 1)
             assert not credentials.take_refresh_lease(tenant_id, connection_id, 2)
-            credentials.drop_refresh_lease(tenant_id, connection_id)
+            credentials.drop_refresh_lease(tenant_id, connection_id, lease)
         with transaction():
             assert credentials.take_refresh_lease(tenant_id, connection_id, 1)
 

@@ -172,6 +172,16 @@ def test_v01_no_call_is_made_when_none_is_left(start: Start, reset: str, kind: s
     assert len(vendor.calls) == 1
 
 
+@pytest.mark.parametrize("status", [403, 429, 503])
+def test_v01_a_refusal_says_by_its_reset_how_long(start: Start, status: int) -> None:
+    limits, headers = limited("0", "600", "seconds")
+    vendor = start(Vendor(lambda _call: (status, headers, {"message": "none left"})))
+    connector = make_connector(limits=limits, errors=[{"status": [403], "text": "none left", "means": "rate_limited"}])
+    with pytest.raises(RetryableError) as caught:
+        connector.check(make_session(connector, vendor.origin))
+    assert caught.value.retry_after == 600
+
+
 @pytest.mark.parametrize(("left", "reset"), [("1", "600"), ("0", "soon"), ("none", "600"), ("0", "-600")])
 def test_headers_that_close_nothing(start: Start, left: str, reset: str) -> None:
     limits, headers = limited(left, reset, "seconds")

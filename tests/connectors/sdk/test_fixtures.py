@@ -1,13 +1,14 @@
 """Fixtures answer exactly what was asked, and a recording holds no secret and no person."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from connectors.sdk import Checkpoint, ConfigError, EgressError, HttpClient, Secret
+from connectors.sdk import Checkpoint, ConfigError, EgressError
 from connectors.sdk.fixtures import Fixture, FixtureError, Replay, load_fixtures
 from connectors.sdk.recording import Recorder, redact
 from tests.connectors.sdk.manifests import CANARY, make_connector, make_session
@@ -98,8 +99,6 @@ def test_a_recording_is_replayed_and_holds_no_secret(tmp_path: Path, start: Call
     connector = make_connector(auth={"kind": "api_key", "field": "key", "parameter": "api_key", "place": "query"})
     session = make_session(connector, vendor.origin)
     recorder = Recorder(connector.hosts(session.settings), allow=ALLOW, secrets=[CANARY], verified="live")
-    from dataclasses import replace
-
     page = connector.read(replace(session, http=recorder), "contacts", Checkpoint.start("full", None))
     assert [record.data["email"] for record in page.records] == [person]
     (file,) = recorder.write(tmp_path, "contacts", keep_first=1, records="data")
@@ -122,8 +121,3 @@ def test_what_is_redacted() -> None:
     one, two = redact(["Ada@Real.org writes to ada@real.org", "ada@real.org"])
     assert one == f"{two} writes to {two}"
     assert two.endswith("@example.test")
-
-
-def test_clients_know_nothing_of_fixtures() -> None:
-    assert Secret(CANARY).reveal() == CANARY
-    assert "fixtures" not in HttpClient.__dataclass_fields__

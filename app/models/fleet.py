@@ -1,0 +1,37 @@
+"""How each installation of the deployment is doing, for the host's support; holds no customer data."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, Index, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.base import TenantModel, Timestamp, moment, tenant_fk
+
+
+class InstallationStatus(TenantModel):
+    """The status of an installation, whose id it has. Staff read those of all tenants, through a policy of their own.
+
+    `signature` is that of the gravest open problem. Lateness is not here: it comes with time, not with a change.
+    """
+
+    __tablename__ = "installation_status"
+
+    tenant_name: Mapped[str] = mapped_column(Text)
+    connector: Mapped[str] = mapped_column(Text)
+    version: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(Text)
+    signature: Mapped[str | None] = mapped_column(Text)
+    last_success_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    changed_at: Mapped[datetime] = moment()
+
+    @classmethod
+    def constraints(cls) -> tuple[Any, ...]:
+        return (
+            tenant_fk("id", "installations"),
+            CheckConstraint(
+                "status in ('healthy', 'incomplete', 'failing', 'action_needed', 'paused', 'setting_up')", name="status"
+            ),
+            Index("ix_installation_status_id", "id"),
+            Index("ix_installation_status_signature", "signature", "id"),
+        )
