@@ -64,7 +64,9 @@ class Pace:
 
     def wait(self) -> None:
         """Wait for the next call's turn; RateLimitedError when the other side has no calls left for longer."""
-        closed = max(self._closed_until - time.time(), self._shared.closed() if self._shared else 0.0)
+        # Asked only where headers can close the window: the question is a call of its own.
+        told = self._shared and (self._limits.remaining_header or self._limits.reset_header)
+        closed = max(self._closed_until - time.time(), self._shared.closed() if self._shared and told else 0.0)
         if closed > 0:
             raise RateLimitedError("The remaining calls are used up.", retry_after=min(closed, LONGEST_PAUSE))
         if not self._limits.calls:
