@@ -40,11 +40,11 @@ class SharedLimiter:
         self._under_way = f"patchbay:calls:{connection}"
         self._turns, self._closed = f"patchbay:pace:{connection}", f"patchbay:closed:{connection}"
 
-    def take(self, calls: int, seconds: float) -> float | None:
-        """Take a turn: 0 when it is taken, else seconds to wait; None when Redis is away."""
+    def take(self, calls: int, seconds: float, budget: str = "") -> float | None:
+        """Take a turn of a budget: 0 when it is taken, else seconds to wait; None when Redis is away."""
         gap = seconds / calls
         try:
-            return float(self._redis.eval(_TAKE, 1, self._turns, gap, gap * max(calls // 4, 1)))
+            return float(self._redis.eval(_TAKE, 1, f"{self._turns}:{budget}", gap, gap * max(calls // 4, 1)))
         except redis.RedisError:
             return None
 

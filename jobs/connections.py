@@ -149,7 +149,7 @@ def revoke(task: LeasedTask, _slice: Slice) -> Outcome:
         with outside():
             done = vendor_oauth.revoke(
                 http_client(connector, settings), connector.manifest.auth_for(settings), client,
-                tokens.refresh_token or tokens.access_token, names=oauth.names_of(connector, settings),
+                connector.manifest.auth_for(settings).token_to_revoke(tokens.refresh_token, tokens.access_token), names=oauth.names_of(connector, settings),
             )  # fmt: skip
         outcome = "given_back" if done else "no_address"
     elif not tokens:

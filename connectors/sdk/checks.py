@@ -264,6 +264,9 @@ def _upgrades(manifest: "Manifest") -> Found:
 
 def _all_requests(manifest: "Manifest") -> Iterator[tuple[str, Request, set[str]]]:
     yield "check.request", manifest.check.request, set()
+    for place, auth in enumerate(manifest.auths()):
+        if auth.check:
+            yield "auth.check" if place == 0 else f"alternatives.{place - 1}.check", auth.check.request, set()
     for number, stream in enumerate(manifest.streams):
         base = f"streams.{number}"
         reading = {"stream", "since", "until", "wanted"} | ({"parent"} if stream.parent else set())

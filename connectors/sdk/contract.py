@@ -92,7 +92,7 @@ class Connector:
 
     def check(self, session: Session) -> Account:
         """Prove that the connection works and return its account."""
-        check = self.manifest.check
+        check = self.manifest.auth_for(session.settings).check or self.manifest.check
         data = self.call(session, check.request, {}).json()
         if check.account_id_template:
             found: Any = fill(check.account_id_template, self._names(session, {}))
@@ -216,7 +216,7 @@ class Connector:
             params = {key: value for key, value in fill(dict(request.query), filled).items() if value is not None}
             params.update(position or {} if place == "query" else {})
         body, form = request_body(request, filled, position if place == "body" else None)
-        with session.pace.turn():
+        with session.pace.turn(request.path):
             response = session.http.request(
                 request.method, url, params={**params, **credential},
                 headers={**{k: str(v) for k, v in fill(dict(request.headers), filled).items()}, **headers},

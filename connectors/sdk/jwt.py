@@ -25,7 +25,7 @@ def sign(spec: Jwt, key: Secret, *, names: Mapping[str, Any], at: datetime) -> s
     header, signing, more = _key(spec, key.reveal())
     known = {**names, "key": more}
     issued = int(at.timestamp())
-    claims: dict[str, Any] = {"iat": issued, "exp": issued + spec.lifetime_seconds}
+    claims: dict[str, Any] = {"iat": issued - spec.backdate_seconds, "exp": issued + spec.lifetime_seconds}
     parts = {"iss": spec.issuer, "sub": spec.subject, "aud": spec.audience, "scope": spec.scope}
     claims |= {name: fill(template, known) for name, template in parts.items() if template}
     try:
@@ -41,8 +41,13 @@ def obtain(http: HttpClient, auth: Auth, key: Secret, *, names: Mapping[str, Any
     ends = at + timedelta(seconds=auth.jwt.lifetime_seconds)
     if not auth.jwt.exchange:
         return TokenSet(Secret(signed), None, ends)
+    hidden = (signed, key.reveal())
+    if auth.jwt.sent == "bearer":
+        headers = {"authorization": f"Bearer {signed}"}
+        answer = http.request("POST", address(auth.token_url, names), headers=headers, json={}, secrets=hidden)
+        return token_set(auth, answer_of(answer), at)
     body = {"grant_type": _GRANT, "assertion": signed, **{k: str(fill(v, names)) for k, v in auth.token_params.items()}}
-    answer = http.request("POST", address(auth.token_url, names), data=body, secrets=(signed, key.reveal()))
+    answer = http.request("POST", address(auth.token_url, names), data=body, secrets=hidden)
     return token_set(auth, answer_of(answer), at)
 
 

@@ -13,11 +13,13 @@ from urllib.parse import quote_plus
 from authlib.common.urls import add_params_to_uri
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
+from connectors.sdk import cursors
 from connectors.sdk.auth import basic_header
 from connectors.sdk.errors import AuthError, ConnectorError, RateLimitedError, UnavailableError, VendorDataError
 from connectors.sdk.expressions import fill, fill_path, look_up
 from connectors.sdk.http import HttpClient, Response
 from connectors.sdk.schema.auth import Auth
+from connectors.sdk.schema.streams import Incremental
 from connectors.sdk.secret import Secret
 
 # Only these end a grant (RFC 6749, section 5.2); all else may pass by itself.
@@ -108,11 +110,11 @@ def revoke(http: HttpClient, auth: Auth, client: OAuthClient, token: Secret, *, 
     """Give a token back (RFC 7009) and return whether the vendor took it; False where it has no address for it."""
     if not auth.revoke_url:
         return False
-    url = address(auth.revoke_url, {**names, "token": token.reveal()})
-    if auth.revoke_method == "DELETE":
-        answer = http.request("DELETE", url, secrets=(token.reveal(),))
-    else:
-        answer = _post(http, auth, client, url, {"token": token.reveal()}, (token.reveal(),))
+    value = token.reveal()
+    url = address(auth.revoke_url, {**names, "token": value, "client_id": client.id})
+    body, way = {auth.revoke_parameter: value}, auth.revoke_client_auth or auth.client_auth
+    as_json = auth.revoke_body == "json"
+    answer = _post(http, way, client, url, body, (value,), method=auth.revoke_method, as_json=as_json)
     if answer.status >= 500 or answer.status == 429:
         raise UnavailableError(f"Revocation answered {answer.status}.")
     # A token that is not known any more is gone as well.
@@ -122,7 +124,7 @@ def revoke(http: HttpClient, auth: Auth, client: OAuthClient, token: Secret, *, 
 def test_client(http: HttpClient, auth: Auth, client: OAuthClient, *, names: Mapping[str, Any]) -> str:
     """Return `accepted` when the vendor knows the application, else a sentence: it must refuse the code, not the client."""
     body = {"grant_type": "authorization_code", "code": "patchbay-test", "redirect_uri": "https://patchbay.invalid"}
-    answer = _post(http, auth, client, address(auth.token_url, names), body, ())
+    answer = _post(http, auth.client_auth, client, address(auth.token_url, names), body, ())
     if answer.status >= 500 or answer.status == 429:
         raise UnavailableError(f"The token endpoint answered {answer.status}.")
     try:
@@ -136,18 +138,19 @@ def test_client(http: HttpClient, auth: Auth, client: OAuthClient, *, names: Map
 
 
 def _post(
-    http: HttpClient, auth: Auth, client: OAuthClient, url: str, body: dict[str, str], secrets: tuple[str, ...]
-) -> Response:
+    http: HttpClient, way: str, client: OAuthClient, url: str, body: dict[str, str], secrets: tuple[str, ...],
+    *, method: str = "POST", as_json: bool = False,
+) -> Response:  # fmt: skip
     headers, secret = {}, client.secret.reveal()
-    if auth.client_auth == "basic":
+    if way == "basic":
         # RFC 6749, section 2.3.1: both are form-encoded before they are joined.
         headers["authorization"] = basic_header(quote_plus(client.id), quote_plus(secret))
     else:
         body = {**body, "client_id": client.id} | ({"client_secret": secret} if secret else {})
     hidden = (*secrets, secret, *(value for value in headers.values()))
-    if auth.client_auth == "json":
-        return http.request("POST", url, headers=headers, json=body, secrets=hidden)
-    return http.request("POST", url, headers=headers, data=body, secrets=hidden)
+    if way == "json" or as_json:
+        return http.request(method, url, headers=headers, json=body, secrets=hidden)
+    return http.request(method, url, headers=headers, data=body, secrets=hidden)
 
 
 def _token(
@@ -155,24 +158,31 @@ def _token(
     at: datetime, secrets: tuple[str, ...], *, url: str | None = None,
 ) -> TokenSet:  # fmt: skip
     body = body | {name: str(fill(value, names)) for name, value in auth.token_params.items()}
-    data = answer_of(_post(http, auth, client, address(url or auth.token_url, names), body, secrets))
+    data = answer_of(_post(http, auth.client_auth, client, address(url or auth.token_url, names), body, secrets))
     return token_set(auth, data, at, body.get("refresh_token"))
 
 
 def token_set(auth: Auth, data: dict[str, Any], at: datetime, refresh_token: str | None = None) -> TokenSet:
     """Return what a token answer holds; a refresh token that is not sent anew stays."""
-    if not isinstance(data.get("access_token"), str):
+    access = look_up(data, auth.token)
+    if not isinstance(access, str) or not access:
         raise VendorDataError("The token answer holds no access token.")
     lifetime = data.get("expires_in")
     lifetime = float(lifetime) if isinstance(lifetime, str) and lifetime.isdigit() else lifetime
     kept_token = data.get("refresh_token") or refresh_token
     return TokenSet(
-        access_token=Secret(data["access_token"]),
+        access_token=Secret(access),
         refresh_token=Secret(kept_token) if kept_token else None,
-        expires_at=at + timedelta(seconds=float(lifetime)) if isinstance(lifetime, int | float) else None,
+        expires_at=_ends(auth, data, at, lifetime),
         scopes=_scopes(data.get("scope") or data.get("scopes")),
         kept={path: look_up(data, path) for path in auth.keep},
     )
+
+
+def _ends(auth: Auth, data: dict[str, Any], at: datetime, lifetime: Any) -> datetime | None:
+    if auth.expires_at:
+        return cursors.moment(look_up(data, auth.expires_at), Incremental(kind="etag"))
+    return at + timedelta(seconds=float(lifetime)) if isinstance(lifetime, int | float) else None
 
 
 def _scopes(value: Any) -> tuple[str, ...]:

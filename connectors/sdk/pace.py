@@ -18,8 +18,8 @@ _ROOM_SECONDS = 0.05
 class SharedPace(Protocol):
     """A limiter that all workers share for one connection."""
 
-    def take(self, calls: int, seconds: float) -> float | None:
-        """Take a turn: 0 when it is taken, else seconds to wait; None when the limiter is away."""
+    def take(self, calls: int, seconds: float, budget: str = "") -> float | None:
+        """Take a turn of a budget: 0 when it is taken, else seconds to wait; None when the limiter is away."""
 
     def close(self, seconds: float) -> None:
         """Let nobody call for so long."""
@@ -41,13 +41,13 @@ class Pace:
         self, limits: Limits, shared: SharedPace | None = None, *, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         self._limits, self._shared, self._sleep = limits, shared, sleep
-        self._free_at = 0.0
+        self._free_at: dict[str, float] = {}
         self._closed_until = 0.0
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait for the next call's turn and for room among the calls under way; RateLimitedError as `wait`."""
-        self.wait()
+    def turn(self, path: str = "") -> Iterator[None]:
+        """Wait for the turn of a call to `path` and for room among the calls under way; RateLimitedError as `wait`."""
+        self.wait(path)
         most, ticket = self._limits.concurrency, None
         if most and self._shared:
             waited = 0.0
@@ -62,18 +62,23 @@ class Pace:
             if ticket and self._shared:
                 self._shared.leave(ticket)
 
-    def wait(self) -> None:
+    def wait(self, path: str = "") -> None:
         """Wait for the next call's turn; RateLimitedError when the other side has no calls left for longer."""
         # Asked only where headers can close the window: the question is a call of its own.
         told = self._shared and (self._limits.remaining_header or self._limits.reset_header)
         closed = max(self._closed_until - time.time(), self._shared.closed() if self._shared and told else 0.0)
         if closed > 0:
             raise RateLimitedError("The remaining calls are used up.", retry_after=min(closed, LONGEST_PAUSE))
-        if not self._limits.calls:
-            return
+        for budget in self._limits.budgets:
+            if budget.paths in path:
+                self._wait_for(budget.calls, budget.seconds, budget.paths)
+        if self._limits.calls:
+            self._wait_for(self._limits.calls, self._limits.seconds, "")
+
+    def _wait_for(self, calls: int, seconds: float, budget: str) -> None:
         waited = 0.0
         while self._shared is not None:
-            pause = self._shared.take(self._limits.calls, self._limits.seconds)
+            pause = self._shared.take(calls, seconds, budget)
             if pause is None:
                 break
             if pause <= 0:
@@ -82,14 +87,11 @@ class Pace:
                 raise RateLimitedError("The budget of calls is used up.", retry_after=min(pause, LONGEST_PAUSE))
             self._sleep(pause)
             waited += pause
-        self._wait_alone(_ALONE if self._shared else 1)
-
-    def _wait_alone(self, share: int) -> None:
-        gap = self._limits.seconds / (self._limits.calls or 1) * share
-        at = time.monotonic()
-        if self._free_at > at:
-            self._sleep(self._free_at - at)
-        self._free_at = max(at, self._free_at) + gap
+        gap = seconds / calls * (_ALONE if self._shared else 1)
+        at, free_at = time.monotonic(), self._free_at.get(budget, 0.0)
+        if free_at > at:
+            self._sleep(free_at - at)
+        self._free_at[budget] = max(at, free_at) + gap
 
     def note(self, headers: Mapping[str, str], status: int = 200) -> None:
         """Read what an answer says of the remaining calls; garbage is ignored."""

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -70,3 +71,14 @@ def test_at_most_so_many_calls_at_once(environment: dict[str, str], clean: None)
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(call, range(12)))
     assert most[0] == 2
+
+
+def test_a_smaller_budget_for_some_calls(environment: dict[str, str], clean: None) -> None:
+    slept: list[float] = []
+    limits = Limits.model_validate({"calls": 1000, "budgets": [{"paths": "/search", "calls": 2, "seconds": 10}]})
+    pace = Pace(limits, SharedLimiter(environment["REDIS_URL"], "b"), sleep=slept.append)
+    for _ in range(5):
+        pace.wait("/objects/contacts")
+    assert not slept
+    with pytest.raises(RateLimitedError):
+        deque((pace.wait("/objects/contacts/search") for _ in range(50)), maxlen=0)

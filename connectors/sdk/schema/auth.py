@@ -1,11 +1,13 @@
 """Authorisation: how calls are authorised. Credentials cannot be named anywhere else in a manifest."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, StringConstraints, model_validator
 
+from connectors.sdk.schema.operations import Check
 from connectors.sdk.schema.parts import Closed, Label, Name, Parameter, Path, Sentence, Template
 
+Token = TypeVar("Token")
 Prefix = Annotated[str, StringConstraints(max_length=40)]
 
 
@@ -38,6 +40,10 @@ class Jwt(Closed):
     audience: Template = ""
     scope: Template = ""
     lifetime_seconds: Annotated[int, Field(ge=30, le=3600)] = 300
+    backdate_seconds: Annotated[int, Field(ge=0, le=300)] = Field(0, description="For vendors whose clock is behind.")
+    sent: Literal["assertion", "bearer"] = Field(
+        "assertion", description="How it is exchanged: as RFC 7523 says, or in the Authorization header."
+    )
     exchange: bool = Field(True, description="Sent to token_url for an access token; false: it is the token itself.")
 
 
@@ -60,6 +66,17 @@ class Auth(Closed):
     refresh_url: Template | None = Field(None, description="Where it differs from token_url.")
     revoke_url: Template | None = Field(None, description="RFC 7009, or the vendor's own call.")
     revoke_method: Literal["POST", "DELETE"] = "POST"
+    revoke_parameter: Parameter = Field("token", description="What the token is called there.")
+    revoke_token: Literal["refresh", "access"] = Field(
+        "refresh", description="Which token; the other where there is none."
+    )
+    revoke_body: Literal["form", "json"] = "form"
+    revoke_client_auth: Literal["body", "basic", "json"] | None = Field(None, description="Where it differs.")
+    token: Path = Field("access_token", description="Where an answer holds the access token.")
+    expires_at: Path | None = Field(None, description="Where it holds the time the token ends, instead of expires_in.")
+    check: Check | None = Field(
+        None, description="Where an account that is authorised this way is checked by another call."
+    )
     issuer: Template | None = Field(None, description="RFC 9207: what `iss` of the callback must be; else the origin.")
     scopes: list[Scope] = []
     scope_separator: Literal[" ", ","] = " "
@@ -91,6 +108,10 @@ class Auth(Closed):
         if self.jwt and self.jwt.exchange and not self.token_url:
             raise ValueError("a JWT that is exchanged needs token_url")
         return self
+
+    def token_to_revoke(self, refresh: Token | None, access: Token) -> Token:
+        """Return the token that is given back."""
+        return access if refresh is None or self.revoke_token == "access" else refresh  # noqa: S105  # a word
 
     @property
     def has_token(self) -> bool:

@@ -24,11 +24,22 @@ class ErrorRule(Closed):
     fix: Sentence | None = Field(None, description="For the customer: what to do.")
 
 
+class Budget(Closed):
+    """A smaller budget for some of the calls."""
+
+    paths: Annotated[str, StringConstraints(min_length=1, max_length=100)] = Field(description="Stands in their path.")
+    calls: Annotated[int, Field(ge=1)]
+    seconds: Annotated[float, Field(gt=0)] = 1.0
+
+
 class Limits(Closed):
     """What the other side allows, for each connection and over all workers."""
 
     calls: Annotated[int, Field(ge=1)] | None = Field(None, description="Calls in a window.")
     seconds: Annotated[float, Field(gt=0)] = Field(1.0, description="The window.")
+    budgets: Annotated[list[Budget], Field(max_length=5)] = Field(
+        [], description="Smaller ones for some calls, beside it."
+    )
     concurrency: Annotated[int, Field(ge=1, le=100)] | None = Field(None, description="Calls at the same time.")
     remaining_header: Header | None = None
     reset_header: Header | None = None

@@ -1,15 +1,23 @@
 """The ways to authorise: sign in with GitHub (PKCE, its refusals under status 200), or a personal access token."""
 
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
+import orjson
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from joserfc import jwt
+from joserfc.jwk import RSAKey
 
 from connectors.registry import get
-from connectors.sdk import AuthError, HttpClient, Secret
+from connectors.sdk import AuthError, HttpClient, Pace, Secret, Session
 from connectors.sdk.auth import authorise
-from connectors.sdk.oauth import OAuthClient, TokenSet, authorize_url, exchange_code, refresh
-from tests.connectors.github.local import NOW
+from connectors.sdk.jwt import obtain
+from connectors.sdk.oauth import OAuthClient, TokenSet, authorize_url, exchange_code, refresh, revoke
+from connectors.sdk.schema.operations import Limits
+from tests.connectors.github.local import NOW, LocalConnector
 from tests.connectors.sdk.servers import ALLOW, Answer, Call, Vendor
 
 CLIENT = OAuthClient("Iv1.test", Secret("client-secret-of-nobody"))
@@ -73,4 +81,53 @@ def test_each_way_sends_a_bearer_token() -> None:
         headers, query, secrets = authorise(manifest.auth_for(settings), settings, {name: Secret("t0ken")})
         assert (headers, query, secrets) == ({"authorization": "Bearer t0ken"}, {}, ("t0ken",))
     fields = [[field.name for field in manifest.config_for(auth, "connect")] for auth in manifest.auths()]
-    assert fields == [[], ["token"]]
+    assert fields == [[], ["token"], ["app_id", "installation_id", "app_key"]]
+
+
+def test_an_app_asks_for_a_token_of_its_installation() -> None:
+    """The JWT goes as a bearer token, a minute backdated; the answer names the token and the time it ends."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    pem = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
+    vendor = Vendor(lambda _call: (201, {}, {"token": "ghs-test", "expires_at": "2026-11-24T10:30:00Z"}))
+    auth = get("github").manifest.auth_for({"auth": "app"})
+    auth = auth.model_copy(update={"token_url": str(auth.token_url).replace("https://api.github.com", vendor.origin)})
+    names = {"config": {"app_id": "12", "installation_id": "345"}}
+    try:
+        tokens = obtain(HttpClient(hosts=[vendor.origin], allow=ALLOW), auth, Secret(pem), names=names, at=NOW)
+    finally:
+        vendor.stop()
+    assert (tokens.access_token.reveal(), tokens.expires_at) == ("ghs-test", datetime(2026, 11, 24, 10, 30, tzinfo=UTC))
+    call = vendor.calls[0]
+    assert (call.method, call.path) == ("POST", "/app/installations/345/access_tokens")
+    claims = jwt.decode(call.headers["authorization"].removeprefix("Bearer "), RSAKey.import_key(pem)).claims
+    at = int(NOW.timestamp())
+    assert claims == {"iss": "12", "iat": at - 60, "exp": at + 540}
+
+
+def test_the_account_of_an_app_is_its_installation() -> None:
+    answer = {"total_count": 1, "repositories": [{"owner": {"login": "octo-org"}}]}
+    vendor = Vendor(lambda call: (200, {}, answer) if call.path == "/installation/repositories" else (403, {}, {}))
+    connector = LocalConnector(vendor.origin)
+    settings = {"auth": "app", "app_id": "12", "installation_id": "345"}
+    http = HttpClient(hosts=[vendor.origin], allow=ALLOW)
+    try:
+        account = connector.check(Session(settings, {"access_token": Secret("ghs-test")}, http, Pace(Limits())))
+    finally:
+        vendor.stop()
+    assert (account.id, account.name) == ("installation-345", "octo-org")
+
+
+def test_a_sign_in_is_given_back_as_github_wants_it() -> None:
+    vendor = Vendor(lambda _call: (204, {}, b""))
+    auth = get("github").manifest.auth
+    auth = auth.model_copy(update={"revoke_url": str(auth.revoke_url).replace("https://api.github.com", vendor.origin)})
+    try:
+        token = auth.token_to_revoke(None, Secret("gho-test"))
+        assert revoke(HttpClient(hosts=[vendor.origin], allow=ALLOW), auth, CLIENT, token, names={})
+    finally:
+        vendor.stop()
+    call = vendor.calls[0]
+    assert (call.method, call.path) == ("DELETE", "/applications/Iv1.test/grant")
+    assert orjson.loads(call.body) == {"access_token": "gho-test"}
+    assert call.headers["authorization"].startswith("Basic ")
