@@ -79,6 +79,8 @@ def finish_pass(context: PageContext, run_stream: RunStream, next_since: str | N
 
     DeletesNeedConfirmationError leaves the pass unfinished, to be ended again after the answer.
     """
+    # Pages count past the session: what it remembers of the row is from before the first of them.
+    db.session.refresh(run_stream)
     installed = get_installed(context.tenant_id, context.installation_id, context.stream)
     if context.full:
         # The first pass, and the first after the way of reading has changed, proves nothing gone.

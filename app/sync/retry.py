@@ -44,9 +44,7 @@ def decide(error: ConnectorError, tries: int) -> Decision:
             return Decision("block", "settings_wrong")
         case RetryableError() if tries < MAX_TRIES:
             delay = max(error.retry_after or 0.0, _DELAYS[min(tries, len(_DELAYS) - 1)])
-            return Decision("again", "vendor_down", min(delay, 2 * _LONGEST_WAIT))
-        case RetryableError():
-            return Decision("fail", "vendor_down")
+            return Decision("again", error.code, min(delay, 2 * _LONGEST_WAIT))
         case _:
             return Decision("fail", error.code)
 

@@ -51,7 +51,10 @@ def render(since: str | None, cursor: Incremental) -> str | None:
         return at.strftime(cursor.pattern or "")
     if cursor.format == "date":
         return at.date().isoformat()
-    return iso(at.replace(microsecond=at.microsecond // 1000 * 1000)) if cursor.format == "iso_ms" else iso(at)
+    if cursor.format == "iso_ms":
+        # Always with its three digits: who compares times as texts would take 10:00:00Z to be later than 10:00:00.500Z.
+        return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return iso(at)
 
 
 def newest(values: Iterable[Any], known: str | None, cursor: Incremental) -> str | None:

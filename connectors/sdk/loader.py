@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+_YAML_FIX = "Look at this line and the one before: indent with spaces, close what is open, quote texts with : or #."
 MAX_BYTES, MAX_DEPTH, MAX_NODES = 256 * 1024, 20, 5000
 _AMBIGUOUS = re.compile(
     r"(?i)^(y|yes|n|no|on|off|true|false|~|null|[-+]?[0-9][0-9_]+|[-+]?0[xob][0-9a-f_]+|[-+]?\d+(:[0-5]?\d)+(\.\d*)?"
@@ -66,9 +67,9 @@ def load_yaml(content: bytes | str, source: str) -> tuple[Any, dict[str, int]]:
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         what = getattr(error, "problem", None) or "cannot be read as YAML"
-        raise ManifestError(source, [Issue("", mark.line + 1 if mark else 0, f"{what}.")]) from None
+        raise ManifestError(source, [Issue("", mark.line + 1 if mark else 0, f"{what}.", _YAML_FIX)]) from None
     if node is None:
-        raise ManifestError(source, [Issue("", 0, "is empty.")])
+        raise ManifestError(source, [Issue("", 0, "is empty.", "Make one with flask connectors new.")])
     reader = _Reader(source)
     return reader.value(node, "", 0), reader.lines
 
@@ -89,7 +90,7 @@ def _refuse_references(text: str, source: str) -> None:
         # Counted here as well, so that a text with very many is not read to its end.
         values += isinstance(token, yaml.ScalarToken) - isinstance(token, yaml.KeyToken)
         if values > MAX_NODES:
-            raise ManifestError(source, [Issue("", line, f"holds more than {MAX_NODES} values.")])
+            raise ManifestError(source, [Issue("", line, f"holds more than {MAX_NODES} values.", "Shorten it.")])
         if depth > MAX_DEPTH:
             raise ManifestError(source, [Issue("", line, f"is nested deeper than {MAX_DEPTH}.", "Flatten it.")])
 
@@ -105,7 +106,7 @@ class _Reader:
         self.lines[path] = line
         self.nodes += 1
         if self.nodes > MAX_NODES:
-            raise ManifestError(self.source, [Issue(path, line, f"holds more than {MAX_NODES} values.")])
+            raise ManifestError(self.source, [Issue(path, line, f"holds more than {MAX_NODES} values.", "Shorten it.")])
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path, depth)
         if isinstance(node, yaml.SequenceNode):
@@ -118,11 +119,15 @@ class _Reader:
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode) or key_node.value == "<<":
-                raise ManifestError(self.source, [Issue(path, line, "has a key that is not a plain text.")])
+                raise ManifestError(
+                    self.source, [Issue(path, line, "has a key that is not a plain text.", "Write each key as a word.")]
+                )
             key = self._text(key_node, path, line)
             if key in result:
                 raise ManifestError(self.source, [Issue(path, line, f"has {key} twice.", "Keep one of the two.")])
             result[key] = self.value(value_node, f"{path}.{key}".strip("."), depth + 1)
+            # A value that begins below its key is found by the key.
+            self.lines[f"{path}.{key}".strip(".")] = line
         return result
 
     def _text(self, node: yaml.ScalarNode, path: str, line: int) -> str:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,20 @@ import requests
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
+from connectors import registry
 from connectors.sandbox.vendor.store import Store
-from connectors.sdk import AuthError, ChangedError, Checkpoint, Outgoing, RecordError, Refused, ScopeError, Written
+from connectors.sdk import (
+    AuthError,
+    ChangedError,
+    Checkpoint,
+    Outgoing,
+    RecordError,
+    Refused,
+    ScopeError,
+    Secret,
+    Written,
+    webhooks,
+)
 from tests.connectors.sandbox.running import Running
 from tests.connectors.sandbox.test_contract import subscribe
 
@@ -189,6 +202,24 @@ def test_changes_are_told_in_order_and_signed(vendor: Running, listener: Listene
     headers, body = listener.received[0]
     with pytest.raises(WebhookVerificationError):
         Webhook(made["secret"]).verify(body.replace(b"Oslo", b"Rome"), headers)
+
+
+def test_our_side_takes_its_events_as_the_manifest_says(vendor: Running, listener: Listener) -> None:
+    made = call(vendor, "POST", "/api/webhooks", vendor.access(), json={"url": listener.url}).json()
+    vendor.store.save("contacts", "contact-1", {"city": "Oslo"})
+    vendor.store.delete("deals", "deal-2")
+    vendor.events.wait()
+    hooks = registry.get("sandbox").manifest.webhooks
+    assert hooks is not None
+    found = []
+    for headers, body in listener.received:
+        delivery = webhooks.Delivery("POST", listener.url, headers, body)
+        assert webhooks.verify(hooks.verify, delivery, [Secret(made["secret"])], datetime.now(UTC)) == "accepted"
+        assert webhooks.event_id(hooks, delivery) == headers["webhook-id"]
+        found += [
+            (event.stream, event.action, event.record_id, event.account) for event in webhooks.events(hooks, delivery)
+        ]
+    assert found == [("contacts", "upsert", "contact-1", "acme"), ("deals", "delete", "deal-2", "acme")]
 
 
 def test_an_event_is_sent_again_with_the_same_id_until_it_is_taken(vendor: Running, listener: Listener) -> None:

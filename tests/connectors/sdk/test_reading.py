@@ -161,7 +161,7 @@ def test_conditions_added_and_removed_fields(start: Start) -> None:
 @pytest.mark.parametrize(
     ("form", "more", "sent"),
     [
-        ("iso", {}, "2026-01-01T00:00:00.250000Z"), ("iso_ms", {}, "2026-01-01T00:00:00.250000Z"),
+        ("iso", {}, "2026-01-01T00:00:00.250000Z"), ("iso_ms", {}, "2026-01-01T00:00:00.250Z"),
         ("date", {}, "2026-01-01"), ("epoch_s", {}, "1767225600"), ("epoch_ms", {}, "1767225600250"),
         ("custom", {"pattern": "%Y-%m-%d %H:%M:%S"}, "2026-01-01 00:00:00"),
     ],

@@ -18,7 +18,7 @@ import requests
 from connectors.registry import get
 from connectors.sdk import Secret, samples, webhooks
 from connectors.sdk.webhooks import Delivery
-from tests.connectors.sdk.servers import Call, Vendor
+from tests.connectors.sdk.servers import Answer, Call, Vendor
 from tests.connectors.stripe.local import Front, LocalConnector, session
 from tests.processes import wait_for
 
