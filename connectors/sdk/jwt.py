@@ -1,6 +1,7 @@
 """Tokens we sign ourselves: RS256 for service accounts (RFC 7523), short-lived HS256 from `id:secret` keys."""
 
 import binascii
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from connectors.sdk.oauth import TokenSet, address, answer_of, token_set
 from connectors.sdk.schema.auth import Auth, Jwt
 from connectors.sdk.secret import Secret
 
+_PEM = re.compile(r"-----BEGIN ([A-Z ]{1,40})-----([A-Za-z0-9+/=\s]+)-----END \1-----")
 _GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
@@ -66,9 +68,19 @@ def _key(spec: Jwt, text: str) -> tuple[dict[str, str], OctKey | RSAKey, dict[st
             {"kid": more["private_key_id"]} if more.get("private_key_id") else {}
         )
         shown = {name: value for name, value in more.items() if isinstance(value, str) and name != "private_key"}
-        return header, RSAKey.import_key(pem), shown
+        return header, RSAKey.import_key(_pem(pem)), shown
     except (ValueError, KeyError, TypeError, AttributeError, JoseError) as error:
         raise _bad_key() from error
+
+
+def _pem(text: str) -> str:
+    """Return a key with its line ends: a password field of a browser takes them out of what is pasted."""
+    found = _PEM.fullmatch(text.strip())
+    if found is None:
+        return text
+    body = "".join(found[2].split())
+    lines = [body[at : at + 64] for at in range(0, len(body), 64)]
+    return "\n".join([f"-----BEGIN {found[1]}-----", *lines, f"-----END {found[1]}-----", ""])
 
 
 def _bad_key() -> AuthError:

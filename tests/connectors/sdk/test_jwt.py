@@ -57,6 +57,13 @@ def test_an_id_and_secret_sign_the_token_itself() -> None:
     assert found.claims["aud"] == "/admin/"
 
 
+def test_a_key_that_has_lost_its_line_ends(pem: str) -> None:
+    """As a password field leaves it."""
+    spec = Jwt(key="key", key_format="pem", issuer="12")
+    token = sign(spec, Secret(pem.replace("\n", "")), names={}, at=AT)
+    assert reader.decode(token, RSAKey.import_key(pem)).claims["iss"] == "12"
+
+
 @pytest.mark.parametrize(
     ("form", "key"),
     [("pem", "none"), ("service_account", "{}"), ("service_account", "[]"), ("service_account", "x"), ("id_secret", "abc"),
