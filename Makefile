@@ -14,7 +14,7 @@ test: $(STAMP) ## run the whole test suite on its own servers
 	@$(PY) -m pytest -n 2
 
 soak: $(STAMP) ## run the long fault tests
-	@PATCHBAY_SOAK=1 $(PY) -m pytest tests/faults
+	@PATCHBAY_SOAK=1 $(PY) -m pytest -s tests/faults tests/counterparts/oauth tests/app/services tests/jobs
 
 bench: $(STAMP) ## print speed as ratios against yardsticks
 	@$(PY) -m tests.bench

@@ -115,6 +115,8 @@ class Recorder(HttpClient):
     def write(self, folder: Path, name: str, *, keep_first: int = 0, records: str = "") -> list[Path]:
         """Write what was kept as files `<name>[-2].json` and forget it; `keep_first` cuts lists at `records` short."""
         folder.mkdir(parents=True, exist_ok=True)
+        for older in folder.glob(f"{name}-[0-9].json"):
+            older.unlink()
         written = []
         for number, data in enumerate(self.kept, start=1):
             if keep_first:
