@@ -115,6 +115,8 @@ def test_what_is_packed_is_unpacked(start: Start) -> None:
         ("gzip", b"not packed"), ("gzip", gzip.compress(b"x" * 5000)[:-9]), ("gzip", gzip.compress(b"x") + b"more"),
         ("gzip", gzip.compress(b"a") + gzip.compress(b"b")), ("deflate", zlib.compress(b"x")), ("br", b"x"), ("gzip, gzip", b"x"),
     ],
+    # Named, because what is packed holds the time.
+    ids=["not packed", "cut off", "more behind it", "two parts", "deflate", "br", "twice"],
 )  # fmt: skip
 def test_v05_a_damaged_packing_is_bad_data(start: Start, encoding: str, body: bytes) -> None:
     with pytest.raises(VendorDataError):
