@@ -8,11 +8,13 @@ inflated bytes and total time.
 import http.client
 import io
 import ipaddress
+import json
 import re
 import socket
 import time
 import zlib
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -132,7 +134,7 @@ class Response:
     url: str = ""
 
     def json(self) -> Any:
-        """Return the body as JSON; VendorDataError when it is none, holds NaN, or nests too deep."""
+        """Return the body as JSON; VendorDataError when it is none, holds NaN or a key twice, or nests too deep."""
         try:
             value = orjson.loads(self.body)
         except orjson.JSONDecodeError as error:
@@ -142,10 +144,31 @@ class Response:
             ) from error
         try:
             # Writing it again is the fastest way to know the depth: orjson refuses more than 254 levels.
-            orjson.dumps(value)
+            again = orjson.dumps(value)
         except TypeError:
             raise VendorDataError(f"{self.url} answered with JSON nested deeper than {_DEPTH}.") from None
+        # A key that stood twice is gone now. Counting is quick and may suspect too much, so it is looked at again.
+        if _count_keys(self.body) > _count_keys(again) and (twice := _key_twice(self.body)):
+            raise VendorDataError(f"{self.url} answered with JSON that has the key {twice[:80]!r} twice.")
         return value
+
+
+def _count_keys(body: bytes) -> int:
+    # A key's closing quote before a colon; a quote within a text is escaped.
+    return sum(body.count(end) - body.count(b"\\" + end) for end in (b'":', b'" :'))
+
+
+def _key_twice(body: bytes) -> str | None:
+    found: list[str] = []
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        names = [name for name, _ in pairs]
+        if len(set(names)) < len(names):
+            found.extend(name for name in names if names.count(name) > 1)
+
+    with suppress(ValueError, RecursionError):
+        json.loads(body, object_pairs_hook=look)
+    return found[0] if found else None
 
 
 @dataclass

@@ -18,6 +18,7 @@ from tests.connectors.sdk.servers import Answer, Call, Vendor
 from tests.factories.tenants import activate, connect_kinto, make_tenant
 
 Owner = psycopg.Connection[Any]
+FIRST_PAGE = ["p0@example.test", "p1@example.test"]
 CONTACTS = "/v1/buckets/crm/collections/contacts/records"
 
 
@@ -144,3 +145,35 @@ class Sync:
             for table in ("records", "links", "changes")
         ]
         return tuple(row[0] for row in counts if row)  # type: ignore[return-value]
+
+
+def second(answer: Answer) -> Callable[[Call, int], Answer | None]:
+    return lambda _call, page: answer if page == 2 else None
+
+
+def assert_stopped(sync: Sync, acme: Acme, code: str) -> None:
+    """The first page is there, nothing of the second, the checkpoint stands between them, and the reason is named."""
+    assert sync.people() == FIRST_PAGE
+    assert sync.rows() == (2, 2, 2)
+    pages, read, checkpoint = sync.stream("pages", "read", "checkpoint")
+    assert (pages, read) == (1, 2)
+    assert checkpoint["at"]["token"] == acme.next_page(2)
+    assert code in sync.run("waiting_code", "error_code")
+
+
+def assert_recovers(sync: Sync, acme: Acme) -> None:
+    """Once the vendor answers well again the run goes on at the bad page and ends with everything once."""
+    acme.bad = lambda _call, _page: None
+    before = len(acme.calls())
+    sync.again()
+    assert sync.run("state") == ("done",)
+    assert sync.rows() == (6, 6, 6)
+    assert [call.query.get("_token") for call in acme.calls()[before:]] == ["2", "3"]
+
+
+def move(sync: Sync, origin: str) -> None:
+    """Let the installation's vendor be somewhere else from now on."""
+    statement = (
+        "UPDATE connections SET settings = jsonb_set(settings, '{server}', to_jsonb(%s::text)) WHERE tenant_id = %s"
+    )
+    sync.owner.execute(statement, (origin, sync.tenant_id))
