@@ -101,11 +101,21 @@ def _delete_missing(context: PageContext, run_stream: RunStream) -> int:
     if context.delete_policy == "ignore" or not _shows_all(run_stream):
         return 0
     sql = page_writes.connection()
+    # On a tenant that was empty a minute ago PostgreSQL expects one link and would look through all that was seen for
+    # each of them (measured: 14 s instead of 30 ms for 20,000).
+    sql.execute("SELECT set_config('enable_nestloop', 'off', true)")
     key = (context.tenant_id, context.installation_id, context.stream)
     seen = "SELECT unnest(external_ids) FROM pass_pages WHERE tenant_id = %b AND run_stream_id = %b"
     marks = (context.tenant_id, run_stream.id)
     where = "l.tenant_id = %b AND l.installation_id = %b AND l.stream = %b AND l.deleted_at IS NULL"
-    live = page_writes.count_live(sql, context)
+    live, absent, marked = sql.execute(
+        f"WITH seen AS MATERIALIZED (SELECT DISTINCT unnest AS id FROM ({seen}) AS u) SELECT count(*), "  # noqa: S608  # constants
+        "count(*) FILTER (WHERE s.id IS NULL), count(*) FILTER (WHERE l.missing_passes > 0) "
+        f"FROM links l LEFT JOIN seen s ON s.id = l.external_id WHERE {where}",
+        (*marks, *key),
+    ).fetchone() or (0, 0, 0)
+    if not absent and not marked:
+        return 0
     missing = [
         row[0]
         for row in sql.execute(
