@@ -1,5 +1,7 @@
 """The SQLAlchemy object and how a database session knows its tenant."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -29,6 +31,11 @@ class Base(DeclarativeBase):
 
 class TenantSession(FlaskSession):
     """A session that binds tenant and user at the start of each transaction."""
+
+    def get_bind(self, *args: Any, **more: Any) -> Engine | Connection:
+        """Return the held connection while there is one, else the engine."""
+        held: Connection | None = self.info.get("held")
+        return held if held is not None else super().get_bind(*args, **more)
 
 
 db = SQLAlchemy(
@@ -67,6 +74,20 @@ def begin_with(
     raw = session.connection().connection.driver_connection
     assert isinstance(raw, psycopg.Connection)
     return raw, session.info.pop("answers")
+
+
+@contextmanager
+def held_connection() -> Iterator[None]:
+    """Keep one connection for all transactions inside, so that it is reset once and not after each page."""
+    session = db.session()
+    session.rollback()
+    with db.engine.connect() as connection:
+        session.info["held"] = connection
+        try:
+            yield
+        finally:
+            session.rollback()
+            del session.info["held"]
 
 
 def guard_pool(engine: Engine) -> None:

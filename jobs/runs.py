@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from app import log
 from app.clock import now
+from app.db import held_connection
 from app.services import page_writes, pages, passes, runs, tasks
 from app.services.pages import DeletesNeedConfirmationError, PageContext, Prepared
 from app.services.tasks import Again, Done, LeasedTask, Outcome
@@ -142,11 +143,12 @@ def _read_stream(work: _Work, connector: Connector, name: str) -> None:
         checkpoint = passes.open_checkpoint(tenant_id, work.installation_id, stream)
         read, deleted = passes.is_read(stream), stream.deleted
     if not read:
-        for prepared in _pages(work, connector, context, checkpoint):
-            deleted += _apply(work, context, prepared, deleted)
-            checkpoint = prepared.page.checkpoint
-            if work.slice.over() and not prepared.page.last:
-                raise _SliceOverError
+        with held_connection():
+            for prepared in _pages(work, connector, context, checkpoint):
+                deleted += _apply(work, context, prepared, deleted)
+                checkpoint = prepared.page.checkpoint
+                if work.slice.over() and not prepared.page.last:
+                    raise _SliceOverError
     with transaction():
         tasks.fence(work.task)
         stream = next(s for s in passes.list_streams(tenant_id, work.run_id) if s.stream == name)
