@@ -120,7 +120,7 @@ def site(tmp_path: Path, prepared: Path) -> Iterator[Site]:
     throttle = dict(vars(limiter))
     apps = {kind: create_app(kind, load_settings(environment)) for kind in ("web", "owner")}  # type: ignore[arg-type]
     kinto = Kinto(tmp_path, page=PAGE).start()
-    records = 1200
+    records = 4000 if os.environ.get("PATCHBAY_SOAK") else 1200
     kinto.put_all("contacts", [contact(n) for n in range(records)])
     found = Site(stack, apps, Processes(environment, tmp_path / "log"), kinto, records)
     found.tenant_id = make_tenant(apps)
