@@ -144,7 +144,8 @@ def revoke(task: LeasedTask, _slice: Slice) -> Outcome:
         tokens = credentials.open_tokens(task.tenant_id, task.ref)
         client = oauth_clients.open_client(connector.manifest.slug)
         settings = connection.settings
-    outcome = "failed"
+    # A vendor without a call for it, and a token that we ask for ourselves, leave nothing to give back.
+    outcome = "failed" if connector.manifest.auth_for(settings).revoke_url else "no_address"
     if tokens and client and task.attempts < task.max_attempts:
         with outside():
             done = vendor_oauth.revoke(

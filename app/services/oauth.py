@@ -37,6 +37,8 @@ def begin(
 ) -> str:  # fmt: skip
     """Return the address of the vendor's consent page; optional scopes that the settings leave out are not asked for. ConflictError when the operator has no application there."""
     slug = connector.manifest.slug
+    if connector.manifest.auth_for(connections.of_installation(tenant_id, installation_id).settings).kind != "oauth2":
+        raise ConflictError("This connection is not made by a sign-in. Choose that way to connect first.")
     client_id = oauth_clients.client_id_of(slug)
     if client_id is None:
         raise ConflictError(

@@ -1,29 +1,20 @@
 """The connector as it is, but for where it calls: a server of the test stands in for the hosts of the manifest."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
-from connectors.registry import get
 from connectors.sdk import Checkpoint, Connector, HttpClient, Pace, Page, Secret, Session
+from tests.connectors import local
 from tests.connectors.sdk.servers import ALLOW
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 TOKEN = "test-token-github"
 
 
-class LocalConnector(Connector):
-    """Calls one origin, whatever host a request names."""
+class LocalConnector(local.LocalConnector):
+    """GitHub at a server of the test."""
 
     def __init__(self, at: str) -> None:
-        super().__init__(get("github").manifest)
-        self._at = at
-
-    def origin(self, settings: Mapping[str, Any], host: str | None = None) -> str:
-        return self._at
-
-    def hosts(self, settings: Mapping[str, Any]) -> list[str]:
-        return [self._at]
+        super().__init__("github", at)
 
 
 def session(connector: Connector, *repositories: str) -> Session:

@@ -4,32 +4,24 @@ localstripe lists events oldest first and knows no `types[]`, and it has no acco
 localstripe's own events and in Stripe's documented shape; all else goes through to localstripe.
 """
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
 import requests
 
-from connectors.registry import get
 from connectors.sdk import Checkpoint, Connector, HttpClient, Pace, Page, Secret, Session
+from tests.connectors import local
 from tests.connectors.sdk.servers import ALLOW, Answer, Call, Vendor
 
 KEY = "sk_test_localstripe"
 
 
-class LocalConnector(Connector):
-    """Calls one origin, whatever host a request names."""
+class LocalConnector(local.LocalConnector):
+    """Stripe at a server of the test."""
 
     def __init__(self, at: str) -> None:
-        super().__init__(get("stripe").manifest)
-        self._at = at
-
-    def origin(self, settings: Mapping[str, Any], host: str | None = None) -> str:
-        return self._at
-
-    def hosts(self, settings: Mapping[str, Any]) -> list[str]:
-        return [self._at]
+        super().__init__("stripe", at)
 
 
 def session(connector: Connector, now: datetime | None = None) -> Session:
