@@ -6,6 +6,7 @@ from app.models import (
     connections,
     fleet,
     installations,
+    intents,
     listings,
     mails,
     object_types,
@@ -16,6 +17,6 @@ from app.models import (
 )
 
 __all__ = [
-    "accounts", "audit", "connections", "fleet", "installations", "listings", "mails", "object_types", "records",
+    "accounts", "audit", "connections", "fleet", "installations", "intents", "listings", "mails", "object_types", "records",
     "runs", "support_grants", "tasks",
 ]  # fmt: skip

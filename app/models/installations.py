@@ -65,6 +65,8 @@ class InstallationStream(TenantModel):
     stream: Mapped[str] = mapped_column(Text)
     object_type: Mapped[str] = mapped_column(Text)
     enabled: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
+    direction: Mapped[str] = mapped_column(Text, default="in", server_default="in")
+    conflict_policy: Mapped[str] = mapped_column(Text, default="theirs", server_default="theirs")
     delete_policy: Mapped[str] = mapped_column(Text, default="mirror", server_default="mirror")
     mapping_version: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
     # Live only while the installation is: two may not sync the same stream of the same external account.
@@ -74,12 +76,17 @@ class InstallationStream(TenantModel):
     full_pass_due: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
     last_complete_at: Mapped[datetime | None] = mapped_column(Timestamp)
     fields: Mapped[list[dict[str, Any]]] = mapped_column(Json, default=list, server_default="[]")
+    fields_checked_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    # What the dry run predicted of the first run: kind -> [least, most]; empty once that run has kept it.
+    promise: Mapped[dict[str, Any] | None] = mapped_column(Json)
 
     @classmethod
     def constraints(cls) -> tuple[Any, ...]:
         return (
             tenant_fk("installation_id", "installations"),
             UniqueConstraint("tenant_id", "installation_id", "stream"),
+            CheckConstraint("direction in ('in', 'out', 'both')", name="direction"),
+            CheckConstraint("conflict_policy in ('theirs', 'ours', 'newest', 'ask')", name="conflict_policy"),
             Index(
                 "uq_installation_streams_claimed", "tenant_id", "connector", "claimed_account", "stream",
                 unique=True, postgresql_where=text("claimed_account is not null"),
@@ -89,7 +96,7 @@ class InstallationStream(TenantModel):
 
 
 class Mapping(TenantModel):
-    """One version of a stream's mapping; `rules` is the SDK's JSON form. Never changed."""
+    """One version of a stream's mapping; `rules` and `filters` are the SDK's JSON forms. Never changed."""
 
     __tablename__ = "mappings"
 
@@ -97,6 +104,7 @@ class Mapping(TenantModel):
     stream: Mapped[str] = mapped_column(Text)
     version: Mapped[int] = mapped_column(Integer)
     rules: Mapped[list[dict[str, Any]]] = mapped_column(Json)
+    filters: Mapped[list[dict[str, Any]]] = mapped_column(Json, default=list, server_default="[]")
     created_by: Mapped[uuid.UUID | None] = mapped_column(Uuid)
 
     @classmethod
@@ -152,7 +160,7 @@ class Preview(TenantModel):
     def constraints(cls) -> tuple[Any, ...]:
         return (
             tenant_fk("installation_id", "installations"),
-            CheckConstraint("kind in ('choices', 'sample', 'dry_run')", name="kind"),
+            CheckConstraint("kind in ('choices', 'sample', 'dry_run', 'lookup', 'payload', 'fields')", name="kind"),
             CheckConstraint("state in ('waiting', 'ready', 'failed')", name="state"),
             Index(None, "expires_at"),
         )

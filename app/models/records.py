@@ -62,6 +62,8 @@ class Link(TenantModel):
     mapping_version: Mapped[int] = mapped_column(Integer)
     # A record that two complete passes in a row do not show is gone.
     missing_passes: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    # When our last write to it was answered, by PostgreSQL's clock: what was read before that says nothing.
+    written_at: Mapped[datetime | None] = mapped_column(Timestamp)
     updated_at: Mapped[datetime] = moment()
     deleted_at: Mapped[datetime | None] = mapped_column(Timestamp)
 

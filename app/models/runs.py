@@ -45,8 +45,12 @@ class Run(TenantModel):
     error_message: Mapped[str | None] = mapped_column(Text)
     error_fix: Mapped[str | None] = mapped_column(Text)
     error_detail: Mapped[str | None] = mapped_column(Text)
-    # A person has confirmed the deletes this run asked about.
+    # What it asks a person while it is `asking`: {kind: deletes | promise, ...}; and which kinds were answered with yes.
+    question: Mapped[dict[str, Any] | None] = mapped_column(Json)
     confirmed: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
+    promise_confirmed: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
+    undone_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    undone_by: Mapped[uuid.UUID | None] = mapped_column(Uuid)
     sampled: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
     started_by: Mapped[uuid.UUID | None] = mapped_column(Uuid)
 
@@ -85,6 +89,7 @@ class RunStream(TenantModel):
     linked: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     unchanged: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     deleted: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    filtered: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     failed: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     conflicts: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     pending_deletes: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
@@ -117,13 +122,20 @@ class PassPage(db.Model):  # type: ignore[name-defined,misc]  # as in base.py
 
 
 class FailedRecord(TenantModel):
-    """A record that could not be written. `state`: waiting (retried alone), parked, ignored, resolved."""
+    """A record that could not be written. `state`: waiting (retried alone), parked, ignored, resolved.
+
+    `direction` out: the other side refused what we sent of `record_id`; its external id is `record:<id>` while it has
+    none there. `override` are values a person gave instead of those that do not fit.
+    """
 
     __tablename__ = "failed_records"
 
     installation_id: Mapped[uuid.UUID] = mapped_column(Uuid)
     stream: Mapped[str] = mapped_column(Text)
     external_id: Mapped[str] = mapped_column(Text)
+    direction: Mapped[str] = mapped_column(Text, default="in", server_default="in")
+    record_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+    override: Mapped[dict[str, Any] | None] = mapped_column(Json)
     run_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
     state: Mapped[str] = mapped_column(Text, default="waiting", server_default="waiting")
     code: Mapped[str] = mapped_column(Text)
@@ -141,27 +153,44 @@ class FailedRecord(TenantModel):
     def constraints(cls) -> tuple[Any, ...]:
         return (
             tenant_fk("installation_id", "installations"),
-            UniqueConstraint("tenant_id", "installation_id", "stream", "external_id"),
+            UniqueConstraint(
+                "tenant_id", "installation_id", "stream", "external_id", "direction", name="uq_failed_records_place"
+            ),
+            CheckConstraint("direction in ('in', 'out')", name="direction"),
             CheckConstraint("state in ('waiting', 'parked', 'ignored', 'resolved')", name="state"),
             Index("ix_failed_records_open", "tenant_id", "installation_id", "state", "id"),
         )
 
 
 class Conflict(TenantModel):
-    """Something a person must decide. `kind` match: more than one record has the external record's match key."""
+    """Two values of which one must give way, or a record that fits several. Kept when policy decided it, too.
+
+    `kind`: match (more than one record has the external record's match key: `candidates`), fields (both sides changed
+    the same fields: `base`, `ours`, `theirs` of those), deleted_there and deleted_here (one side deleted what the other
+    has edited). `resolution`: theirs, ours, edited (a person chose), policy (`policy` says which), agreed (the sides
+    came to agree by themselves).
+    """
 
     __tablename__ = "conflicts"
 
     installation_id: Mapped[uuid.UUID] = mapped_column(Uuid)
     stream: Mapped[str] = mapped_column(Text)
     external_id: Mapped[str] = mapped_column(Text)
+    record_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
     kind: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(Text, default="open", server_default="open")
     key: Mapped[str | None] = mapped_column(Text)
     candidates: Mapped[list[str]] = mapped_column(Json, default=list, server_default="[]")
+    base: Mapped[dict[str, Any]] = mapped_column(Json, default=dict, server_default="{}")
+    ours: Mapped[dict[str, Any]] = mapped_column(Json, default=dict, server_default="{}")
     theirs: Mapped[dict[str, Any]] = mapped_column(Json, default=dict, server_default="{}")
+    policy: Mapped[str | None] = mapped_column(Text)
+    resolution: Mapped[str | None] = mapped_column(Text)
+    # What a person wrote instead of either value.
+    edited: Mapped[dict[str, Any]] = mapped_column(Json, default=dict, server_default="{}")
     run_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
     settled_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    settled_by: Mapped[uuid.UUID | None] = mapped_column(Uuid)
 
     @classmethod
     def constraints(cls) -> tuple[Any, ...]:
@@ -171,8 +200,13 @@ class Conflict(TenantModel):
                 "uq_conflicts_open", "tenant_id", "installation_id", "stream", "external_id",
                 unique=True, postgresql_where=text("state = 'open'"),
             ),
+            Index("ix_conflicts_record", "tenant_id", "record_id"),
+            Index("ix_conflicts_installation", "tenant_id", "installation_id", "state", "id"),
             CheckConstraint("state in ('open', 'settled')", name="state"),
-            CheckConstraint("kind in ('match')", name="kind"),
+            CheckConstraint("kind in ('match', 'fields', 'deleted_there', 'deleted_here')", name="kind"),
+            CheckConstraint(
+                "resolution in ('theirs', 'ours', 'edited', 'policy', 'agreed')", name="resolution"
+            ),
         )  # fmt: skip
 
 

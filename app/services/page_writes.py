@@ -252,7 +252,7 @@ def write_failures(sql: Raw, context: "PageContext", failures: list[Failure]) ->
         "m, t, p, %b, now() + interval '1 minute' "
         "FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::bytea[]) "
         "AS u(i, e, c, d, m, t, p) "
-        "ON CONFLICT (tenant_id, installation_id, stream, external_id) DO UPDATE SET run_id = excluded.run_id, "
+        "ON CONFLICT (tenant_id, installation_id, stream, external_id, direction) DO UPDATE SET run_id = excluded.run_id, "
         "code = excluded.code, field = excluded.field, message = excluded.message, title = excluded.title, "
         "payload_sealed = excluded.payload_sealed, payload_until = excluded.payload_until, last_failed_at = now(), "
         "state = CASE WHEN f.state = 'resolved' THEN 'waiting' ELSE f.state END, "
