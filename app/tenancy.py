@@ -19,7 +19,7 @@ PLATFORM_TENANT = uuid.UUID(int=0)
 PLATFORM_TABLES = frozenset(
     {
         "users", "staff_roles", "listings", "listing_versions", "object_types", "object_fields", "oauth_clients",
-        "heartbeats", "alembic_version",
+        "heartbeats", "breakers", "alembic_version",
     }
 )  # fmt: skip
 # Tables whose rows belong to a user, not to a tenant: policy on patchbay.user.

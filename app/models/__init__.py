@@ -3,6 +3,7 @@
 from app.models import (
     accounts,
     audit,
+    breakers,
     connections,
     fleet,
     installations,
@@ -17,6 +18,6 @@ from app.models import (
 )
 
 __all__ = [
-    "accounts", "audit", "connections", "fleet", "installations", "intents", "listings", "mails", "object_types", "records",
-    "runs", "support_grants", "tasks",
+    "accounts", "audit", "breakers", "connections", "fleet", "installations", "intents", "listings", "mails",
+    "object_types", "records", "runs", "support_grants", "tasks",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from app.models.base import TenantModel, Timestamp, moment, tenant_fk
 class InstallationStatus(TenantModel):
     """The status of an installation, whose id it has. Staff read those of all tenants, through a policy of their own.
 
-    `signature` is that of the gravest open problem. Lateness is not here: it comes with time, not with a change.
+    `signature` is that of the gravest open problem. Lateness comes with time, not with a change: here is from when on.
     """
 
     __tablename__ = "installation_status"
@@ -23,6 +23,7 @@ class InstallationStatus(TenantModel):
     status: Mapped[str] = mapped_column(Text)
     signature: Mapped[str | None] = mapped_column(Text)
     last_success_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    late_at: Mapped[datetime | None] = mapped_column(Timestamp)
     changed_at: Mapped[datetime] = moment()
 
     @classmethod

@@ -127,6 +127,8 @@ class Schedule(TenantModel):
     zone: Mapped[str] = mapped_column(Text, default="UTC", server_default="UTC")
     next_due_at: Mapped[datetime | None] = mapped_column(Timestamp)
     active: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
+    # Since when this rhythm is promised: it began, was changed, or goes on after a pause.
+    promised_at: Mapped[datetime | None] = mapped_column(Timestamp)
     # The vendor's, for the tasks that the dispatcher makes of it.
     host: Mapped[str | None] = mapped_column(Text)
 

@@ -93,6 +93,10 @@ class RunStream(TenantModel):
     failed: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     conflicts: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     pending_deletes: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    # Why this stream alone has failed; the others of the run went on.
+    error_code: Mapped[str | None] = mapped_column(Text)
+    error_message: Mapped[str | None] = mapped_column(Text)
+    error_fix: Mapped[str | None] = mapped_column(Text)
     started_at: Mapped[datetime | None] = mapped_column(Timestamp)
     finished_at: Mapped[datetime | None] = mapped_column(Timestamp)
     updated_at: Mapped[datetime] = moment()
