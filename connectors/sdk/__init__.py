@@ -18,33 +18,32 @@ from connectors.sdk.errors import (
     VendorDataError,
 )
 from connectors.sdk.fields import Choice, FieldInfo, TargetField
+from connectors.sdk.fitting import fits, suggest_transform
 from connectors.sdk.http import Exchange, HttpClient, Response
 from connectors.sdk.loader import Issue, ManifestError
 from connectors.sdk.manifest import Manifest, canonical, digest, json_schema, load_manifest, manifest_from_json
-from connectors.sdk.mapping import (
-    CompiledMapping,
+from connectors.sdk.mapping import CompiledMapping, compile_mapping
+from connectors.sdk.mapping_types import (
     FieldProblem,
     Mapped,
     MappingError,
+    Outbound,
     Rule,
     Transform,
-    compile_mapping,
-    fits,
     rules_from_json,
     rules_to_json,
-    suggest_rules,
-    suggest_transform,
 )
 from connectors.sdk.pace import Pace, SharedPace
 from connectors.sdk.paging import Checkpoint
 from connectors.sdk.secret import Secret
+from connectors.sdk.suggestions import suggest_rules
 from connectors.sdk.transforms import TRANSFORMS, TransformInfo
 from connectors.sdk.writing import Outgoing, Refused, Writer, Written
 
 __all__ = [
     "TRANSFORMS", "Account", "AuthError", "ChangedError", "Checkpoint", "Choice", "CompiledMapping", "ConfigError", "Connector",
     "ConnectorError", "ContractError", "CursorExpiredError", "EgressError", "Exchange", "External", "FieldInfo",
-    "FieldProblem", "HttpClient", "Issue", "Manifest", "ManifestError", "Mapped", "MappingError", "Outgoing", "Pace", "Page",
+    "FieldProblem", "HttpClient", "Issue", "Manifest", "ManifestError", "Mapped", "MappingError", "Outbound", "Outgoing", "Pace", "Page",
     "RateLimitedError", "RecordError", "Refused", "Rejected", "Response", "RetryableError", "Rule", "ScopeError", "Secret",
     "Session", "SharedPace", "TargetField", "TooLargeError", "Transform", "TransformInfo", "UnavailableError", "VendorDataError", "Writer", "Written",
     "canonical", "compile_mapping", "digest", "fits", "json_schema", "load_manifest", "manifest_from_json",

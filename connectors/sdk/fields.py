@@ -12,6 +12,7 @@ FieldType = Literal[
     "multi_choice", "json", "reference",
 ]  # fmt: skip
 FIELD_TYPES: tuple[str, ...] = get_args(FieldType)
+TEXTS = ("text", "long_text", "email", "phone", "url", "choice", "reference")
 LONGEST = 64 * 1024
 _EMAIL = re.compile(r"[^@\s,;<>()]+@[^@\s.,;<>()]+(\.[^@\s.,;<>()]+)+")
 _BAD_TEXT = re.compile("[\x00\ud800-\udfff]")
@@ -91,11 +92,16 @@ def _url(value: Any) -> str:
     return text
 
 
+def _read_number(text: str) -> float | int:
+    # A whole number stays one: a float would round the last of more than fifteen digits.
+    return int(text) if len(text) < 40 and text.strip().lstrip("+-").isdigit() else float(text)
+
+
 def _number(value: Any) -> float | int:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError("is not a number")
     try:
-        number = value if not isinstance(value, str) else float(value)
+        number = value if not isinstance(value, str) else _read_number(value)
     except ValueError:
         raise ValueError("is not a number") from None
     if isinstance(number, float) and not math.isfinite(number):

@@ -1,155 +1,177 @@
-"""Declarative mapping: rules compiled once into closures, applied to every record, pure."""
+"""Declarative mapping: rules compiled once into closures, applied to every record both ways, pure."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from connectors.sdk.expressions import PATH, compile_path
-from connectors.sdk.fields import FieldInfo, TargetField, coercer, shorten
-from connectors.sdk.transforms import TEXTS, TRANSFORMS
+from connectors.sdk.expressions import PATH
+from connectors.sdk.fields import FieldInfo, TargetField
+from connectors.sdk.inbound import InRule, compile_in
+from connectors.sdk.mapping_types import (
+    CONFLICTS,
+    DIRECTIONS,
+    FieldProblem,
+    Mapped,
+    MappingError,
+    Outbound,
+    Rule,
+    flows,
+)
+from connectors.sdk.outbound import NoWayOutError, OutRule, compile_out, overlapping
+from connectors.sdk.transforms import TRANSFORMS
 
 _PATH = re.compile(PATH)
 MAX_RULES, MAX_TRANSFORMS, MAX_SOURCES = 200, 10, 10
-
-
-@dataclass(frozen=True)
-class Transform:
-    """One step: a name of TRANSFORMS and its arguments."""
-
-    name: str
-    args: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How one field of the host is made."""
-
-    target: str
-    sources: tuple[str, ...]
-    transforms: tuple[Transform, ...] = ()
-    direction: str = "in"
-    required: bool = False
-    default: Any = None
-    on_error: str = "fail_record"
-
-
-@dataclass(frozen=True)
-class FieldProblem:
-    """Why a field has no value, in words for the customer; `fix` is what to change in the mapping."""
-
-    field: str
-    value: str
-    message: str
-    fix: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Mapped:
-    """The values of one record. `failed`: it must not be written."""
-
-    values: dict[str, Any]
-    problems: tuple[FieldProblem, ...]
-    failed: bool
-
-
-class MappingError(ValueError):
-    """Rules that cannot be compiled; `problems` names each with its target and fix."""
-
-    def __init__(self, problems: Sequence[FieldProblem]) -> None:
-        super().__init__("; ".join(f"{p.field}: {p.message}" for p in problems))
-        self.problems = tuple(problems)
-
-
-@dataclass(frozen=True)
-class _Compiled:
-    target: str
-    label: str
-    read: Callable[[Any], Any]
-    steps: tuple[tuple[Callable[[Any], Any], bool], ...]
-    coerce: Callable[[Any], Any]
-    default: Any
-    required: bool
-    fails: bool
+# What a value that does not fit is reported by; anything else is an error of ours.
+_REFUSALS = (ValueError, TypeError, OverflowError)
 
 
 class CompiledMapping:
-    """Rules made ready; `apply` is called for every record."""
+    """Rules made ready. `apply` makes the host's values of a record, `outgoing` the other side's of the host's.
 
-    def __init__(self, rules: Sequence[_Compiled]) -> None:
-        self._rules = [(r, r.target, r.read, r.steps, r.coerce, r.default, r.required) for r in rules]
+    `targets`: all fields that `apply` computes. `incoming_targets`: those of them that may change the host's record;
+    the others are there to be matched and compared. `outgoing_targets`: the host's fields that flow out. `policies`:
+    field -> its own policy for conflicts.
+    """
 
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """The names of the fields that get a value."""
-        return tuple(rule[1] for rule in self._rules)
+    def __init__(self, incoming: Sequence[InRule], outgoing: Sequence[OutRule], policies: Mapping[str, str]) -> None:
+        self._in, self._out = tuple(incoming), tuple(outgoing)
+        self._makers = tuple((rule.target, rule.make) for rule in incoming)
+        self._required = tuple(rule.target for rule in incoming if rule.required)
+        self.targets = tuple(rule.target for rule in incoming)
+        self.incoming_targets = tuple(rule.target for rule in incoming if rule.taken)
+        self.outgoing_targets = tuple(rule.target for rule in outgoing)
+        self.policies = dict(policies)
 
     def apply(self, data: dict[str, Any]) -> Mapped:
-        """Return the values of one record's data; a bad value is a problem, never an exception."""
+        """Return the values of one record's data; a bad value is a problem, never an exception.
+
+        A field that only flows out and whose value does not fit is left out and fails nothing.
+        """
+        # Nearly every record is good; only one that is not is gone through field by field.
+        values = {}
+        try:
+            for target, make in self._makers:
+                values[target] = make(data)
+        except _REFUSALS:
+            return self._apply_each(data)
+        for target in self._required:
+            if values[target] is None:
+                return self._apply_each(data)
+        return Mapped(values, (), failed=False)
+
+    def _apply_each(self, data: dict[str, Any]) -> Mapped:
         values: dict[str, Any] = {}
         problems: list[FieldProblem] = []
         failed = False
-        for rule, target, read, steps, coerce, default, required in self._rules:
-            value = source = read(data)
+        for rule in self._in:
             try:
-                for step, sees_empty in steps:
-                    # Only joins, first-of and defaults see an empty value; the others have nothing to do with one.
-                    if value is not None or sees_empty:
-                        value = step(value)
-                if value is None or value == "":
-                    value = default
-                if value is not None:
-                    values[target] = coerce(value)
-                elif required:
-                    failed = True
-                    problems.append(FieldProblem(target, "", f"{rule.label} is empty, but it is required."))
-                else:
-                    values[target] = None
-            except (ValueError, TypeError, OverflowError) as error:
-                failed = failed or rule.fails or required
-                reason = str(error) if isinstance(error, ValueError) else "cannot be converted"
-                shown = shorten(source)
-                problems.append(FieldProblem(target, shown, f"{rule.label}: “{shown}” {reason}."))
+                value = rule.make(data)
+            except _REFUSALS as error:
+                failed = failed or (rule.taken and (rule.fails or rule.required))
+                problems.append(rule.problem(data, error))
+                continue
+            if value is None and rule.required:
+                failed = True
+                problems.append(FieldProblem(rule.target, "", f"{rule.label} is empty, but it is required."))
+            else:
+                values[rule.target] = value
         return Mapped(values, tuple(problems), failed)
 
+    def outgoing(self, values: Mapping[str, Any], only: Collection[str] | None = None) -> Outbound:
+        """Return what the host's values are at the other side, by path; a bad value is a problem, never an exception.
 
-def compile_mapping(rules: Sequence[Rule], fields: Sequence[TargetField]) -> CompiledMapping:
-    """Check rules against the host's fields and return them compiled; MappingError names every problem."""
+        With `only`, the fields of these names are sent and one that is missing is cleared; without, all that `values`
+        holds. Nothing (None or an empty text) is sent as None.
+        """
+        fields: dict[str, Any] = {}
+        problems: list[FieldProblem] = []
+        failed = False
+        for rule in self._out:
+            if rule.target not in (values if only is None else only):
+                continue
+            value = values.get(rule.target)
+            try:
+                fields |= rule.make(value)
+            except _REFUSALS as error:
+                failed = failed or rule.fails
+                problems.append(rule.problem(value, error))
+        return Outbound(fields, tuple(problems), failed)
+
+
+def compile_mapping(
+    rules: Sequence[Rule], fields: Sequence[TargetField], *, direction: str = "in", sources: Sequence[FieldInfo] = ()
+) -> CompiledMapping:
+    """Check rules against the host's fields and return them compiled; MappingError names every problem.
+
+    `direction` is the stream's (in, out or both): a field flows a way when its rule and the stream allow it. A rule
+    that is off is checked by name only. With the other side's fields as `sources`, outgoing values take their types.
+    """
     known = {target.name: target for target in fields}
+    infos = {info.name: info for info in sources}
     problems: list[FieldProblem] = []
-    compiled = []
-    used: set[str] = set()
+    incoming: list[InRule] = []
+    outgoing: list[OutRule] = []
+    seen: set[str] = set()
     for rule in rules:
-        problem = _check(rule, known, used)
+        problem = _check(rule, known, seen)
         if problem:
             problems.append(problem)
             continue
-        used.add(rule.target)
-        if rule.direction not in ("in", "both"):
+        seen.add(rule.target)
+        if rule.direction == "off":
             continue
         try:
-            compiled.append(_compile(rule, known[rule.target]))
+            taken = flows(rule.direction, "in") and flows(direction, "in")
+            incoming.append(compile_in(rule, known[rule.target], taken=taken))
+            # Whether a rule can flow out does not hang on the stream, which may be turned round without a new mapping.
+            if flows(rule.direction, "out"):
+                outgoing.append(compile_out(rule, known[rule.target], infos))
+        except NoWayOutError as error:
+            problems.append(FieldProblem(rule.target, "", str(error), error.fix))
         except (ValueError, KeyError, TypeError) as error:
             problems.append(
                 FieldProblem(rule.target, "", f"A transform does not fit: {error}.", "Correct its settings.")
             )
-    problems.extend(
-        FieldProblem(target.name, "", f"{target.label} is required and has no source.", "Map it.")
-        for target in fields
-        if target.required and target.name not in used
-    )
+    problems += _clashes(outgoing)
+    if flows(direction, "in"):
+        taking = {rule.target for rule in rules if flows(rule.direction, "in")} | {p.field for p in problems}
+        problems += [_missing(target, seen) for target in fields if target.required and target.name not in taking]
     if len(rules) > MAX_RULES:
         problems.append(FieldProblem("", "", f"There are more than {MAX_RULES} rules.", "Take some away."))
     if problems:
         raise MappingError(problems)
-    return CompiledMapping(compiled)
+    policies = {rule.target: rule.conflict for rule in rules if rule.conflict and rule.direction != "off"}
+    return CompiledMapping(incoming, outgoing if flows(direction, "out") else (), policies)
 
 
-def _check(rule: Rule, known: Mapping[str, TargetField], used: set[str]) -> FieldProblem | None:
+def _missing(target: TargetField, seen: Collection[str]) -> FieldProblem:
+    if target.name in seen:
+        return FieldProblem(target.name, "", f"{target.label} is required and does not flow in.", "Let it flow in.")
+    return FieldProblem(target.name, "", f"{target.label} is required and has no source.", "Map it.")
+
+
+def _clashes(rules: Sequence[OutRule]) -> list[FieldProblem]:
+    """Return the rules that would write where another one writes already."""
+    written: dict[str, OutRule] = {}
+    problems = []
+    for rule in rules:
+        for path in rule.paths:
+            other = overlapping(path, written)
+            if other is not None:
+                message = f"{written[other].label} and {rule.label} both flow out to {path}."
+                problems.append(FieldProblem(rule.target, path, message, "Let one of them only flow in."))
+                break
+        else:
+            written |= dict.fromkeys(rule.paths, rule)
+    return problems
+
+
+def _check(rule: Rule, known: Mapping[str, TargetField], seen: set[str]) -> FieldProblem | None:
     if rule.target not in known:
         return FieldProblem(rule.target, "", f"There is no field {rule.target}.", "Choose another field.")
     label = known[rule.target].label
-    if rule.target in used:
+    if rule.target in seen:
         return FieldProblem(rule.target, "", f"{label} is mapped twice.", "Take one of the two away.")
     if not rule.sources and rule.default is None:
         return FieldProblem(rule.target, "", f"{label} has no source.", "Choose a field or give a default.")
@@ -161,119 +183,8 @@ def _check(rule: Rule, known: Mapping[str, TargetField], used: set[str]) -> Fiel
     unknown = next((step.name for step in rule.transforms if step.name not in TRANSFORMS), None)
     if unknown is not None:
         return FieldProblem(rule.target, unknown, f"{label}: there is no transform {unknown}.", "Choose another.")
+    if rule.direction not in DIRECTIONS:
+        return FieldProblem(rule.target, rule.direction, f"{label} has no such direction.", "Choose another.")
+    if rule.conflict is not None and rule.conflict not in CONFLICTS:
+        return FieldProblem(rule.target, rule.conflict, f"{label} has no such policy for conflicts.", "Choose another.")
     return None
-
-
-def _compile(rule: Rule, target: TargetField) -> _Compiled:
-    infos = [(TRANSFORMS[step.name], step.args) for step in rule.transforms]
-    steps = []
-    for position, (info, args) in enumerate(infos):
-        filled = {a.name: args.get(a.name) for a in info.arguments}
-        filled |= {
-            a.name: a.default for a in info.arguments if filled[a.name] is None or (a.choices and not filled[a.name])
-        }
-        missing = [a.label for a in info.arguments if a.required and filled[a.name] is None]
-        if missing:
-            raise ValueError(f"“{info.label}” needs {', '.join(missing)}")
-        strange = [a.label for a in info.arguments if a.choices and filled[a.name] not in a.choices]
-        if strange:
-            raise ValueError(f"“{info.label}” knows no such {', '.join(strange)}")
-        if info.takes_all and position:
-            raise ValueError(f"“{info.label}” must come first")
-        steps.append((info.make(filled), info.name in ("default", "concat", "coalesce")))
-    readers = [compile_path(source) for source in rule.sources]
-    joined = bool(infos) and infos[0][0].takes_all
-    if len(readers) > 1 and not joined:
-        steps.insert(0, (TRANSFORMS["concat"].make({"separator": " "}), True))
-        joined = True
-
-    def read_all(data: Any) -> list[Any]:
-        return [reader(data) for reader in readers]
-
-    def read_none(_data: Any) -> None:
-        return None
-
-    read: Callable[[Any], Any] = read_all if joined else readers[0] if readers else read_none
-    return _Compiled(
-        rule.target, target.label, read, tuple(steps), coercer(target), rule.default,
-        rule.required or target.required, rule.on_error == "fail_record",
-    )  # fmt: skip
-
-
-def rules_to_json(rules: Sequence[Rule]) -> list[dict[str, Any]]:
-    """Return rules as JSON."""
-    return [
-        {
-            "target": rule.target, "sources": list(rule.sources),
-            "transforms": [{"name": step.name, "args": dict(step.args)} for step in rule.transforms],
-            "direction": rule.direction, "required": rule.required, "default": rule.default, "on_error": rule.on_error,
-        }
-        for rule in rules
-    ]  # fmt: skip
-
-
-def rules_from_json(rules: Sequence[Mapping[str, Any]]) -> list[Rule]:
-    """Return rules from their JSON form."""
-    return [
-        Rule(
-            target=rule["target"],
-            sources=tuple(rule.get("sources", ())),
-            transforms=tuple(Transform(s["name"], s.get("args") or {}) for s in rule.get("transforms", ())),
-            direction=rule.get("direction", "in"),
-            required=bool(rule.get("required")),
-            default=rule.get("default"),
-            on_error=rule.get("on_error") or "fail_record",
-        )
-        for rule in rules
-    ]
-
-
-_FITS: dict[str, tuple[str, ...]] = {
-    "text": (*TEXTS, "number", "integer", "flag", "date", "datetime"),
-    "long_text": (*TEXTS, "number", "integer", "flag", "date", "datetime"),
-    "phone": TEXTS, "reference": (*TEXTS, "integer"), "email": ("email",), "url": ("url",),
-    "number": ("number", "integer"), "integer": ("integer",), "flag": ("flag",), "date": ("date", "datetime"),
-    "datetime": ("datetime", "date"), "choice": ("choice",), "multi_choice": ("multi_choice", "choice"),
-}  # fmt: skip
-
-
-def fits(source_type: str, target_type: str) -> bool:
-    """Whether values of one type can be written to a field of another as they are."""
-    return target_type == "json" or source_type == target_type or source_type in _FITS.get(target_type, ())
-
-
-def suggest_transform(source_type: str, target_type: str) -> Transform | None:
-    """Return the transform that makes a source type fit a target type, None when none is needed or known."""
-    if fits(source_type, target_type):
-        return None
-    if target_type in ("number", "integer") and source_type in TEXTS:
-        return Transform("number", {"decimal": "."})
-    if target_type == "flag":
-        return Transform("boolean", {})
-    if target_type in ("date", "datetime") and source_type in (*TEXTS, "number", "integer"):
-        pattern = "epoch_s" if source_type in ("number", "integer") else "YYYY-MM-DD"
-        return Transform("date_parse", {"format": pattern})
-    if target_type == "choice":
-        return Transform("value_table", {"table": {}, "otherwise": "keep"})
-    if target_type == "email":
-        return Transform("trim", {})
-    return None
-
-
-_PLAIN = re.compile(r"[^a-z0-9]")
-
-
-def suggest_rules(sources: Sequence[FieldInfo], targets: Sequence[TargetField]) -> list[Rule]:
-    """Return a rule for every target whose name or label is that of a source, spelling aside."""
-    by_name: dict[str, FieldInfo] = {}
-    for source in sources:
-        for name in (source.name.rsplit(".", 1)[-1], source.label):
-            by_name.setdefault(_PLAIN.sub("", name.lower()), source)
-    rules = []
-    for target in targets:
-        names = (_PLAIN.sub("", name.lower()) for name in (target.name, target.label))
-        found = next((by_name[name] for name in names if name in by_name), None)
-        if found:
-            step = suggest_transform(found.type, target.type)
-            rules.append(Rule(target.name, (found.name,), (step,) if step else ()))
-    return rules

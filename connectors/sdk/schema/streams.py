@@ -1,11 +1,13 @@
 """Streams: one kind of external record, and how it is read."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
 from connectors.sdk.fields import Choice, FieldInfo, FieldType
-from connectors.sdk.mapping import Rule, rules_from_json
+from connectors.sdk.mapping_types import Rule, flows, rules_from_json
+from connectors.sdk.outbound import overlapping, paths_out
 from connectors.sdk.schema.parts import (
     Closed,
     Condition,
@@ -161,6 +163,12 @@ class MappingRule(Closed):
     default: Any = None
     required: bool = False
     on_error: Literal["fail_record", "skip_field"] = "fail_record"
+    direction: Literal["in", "out", "both", "off"] | None = Field(
+        None, description="Left out: both ways where the rule can be turned round and its fields be written, else in."
+    )
+    conflict: Literal["theirs", "ours", "newest", "ask"] | None = Field(
+        None, description="Whose value holds when both sides have changed it; left out: as in the stream."
+    )
 
 
 class Stream(Closed):
@@ -196,8 +204,21 @@ class Stream(Closed):
     writes: Writes | None = None
 
     def rules(self) -> list[Rule]:
-        """Return the default mapping."""
-        return rules_from_json([rule.model_dump() for rule in self.mapping])
+        """Return the default mapping. A rule that names no direction flows both ways where it can."""
+        rules = rules_from_json([rule.model_dump() for rule in self.mapping])
+        if self.writes is None:
+            return rules
+        sources = {info.name: info for info in self.field_infos()}
+        written = [path for rule in rules if flows(rule.direction, "out") for path in paths_out(rule, sources)]
+        # A field of one source goes before one that is joined of several: two cannot flow out to the same place.
+        for number in sorted(range(len(rules)), key=lambda number: len(rules[number].sources)):
+            if self.mapping[number].direction is not None:
+                continue
+            paths = paths_out(rules[number], sources)
+            if paths and not any(overlapping(path, written) for path in paths):
+                rules[number] = replace(rules[number], direction="both")
+                written += paths
+        return rules
 
     def field_infos(self) -> list[FieldInfo]:
         """Return the declared fields."""

@@ -207,7 +207,7 @@ EXAMPLES: dict[str, str] = {
     "Discovery.name": "name", "Discovery.label": "label", "Discovery.type": "type", "Discovery.standard": "builtin",
     "Discovery.required": "required", "Discovery.read_only": "calculated", "Discovery.choice_value": "value",
     "Discovery.choice_label": "label", "Discovery.where": "[{path: hidden, none_of: [true]}]",
-    "MappingRule.default": "customer", "MappingRule.required": "true",
+    "MappingRule.default": "customer", "MappingRule.required": "true", "MappingRule.direction": "in", "MappingRule.conflict": "ask",
     "Write.id": "id", "Write.version": "etag", "Write.version_header": "ETag", "Write.record": "data",
     "CreateSafety.header": "Idempotency-Key", "CreateSafety.because": "The vendor knows no key and no search.",
     "CreateSafety.lag_seconds": "30", "CreateSafety.window_hours": "24", "Concurrency.field": "version",

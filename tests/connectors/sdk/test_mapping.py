@@ -101,13 +101,6 @@ def test_required_is_what_either_side_requires() -> None:
     assert not compile_mapping([Rule("name", ("name",))], FIELDS).apply({}).failed
 
 
-def test_rules_of_the_other_direction_are_checked_and_not_applied() -> None:
-    rules = [Rule("name", ("name",), direction="out"), Rule("score", ("score",), direction="both")]
-    assert compile_mapping(rules, FIELDS).targets == ("score",)
-    with pytest.raises(MappingError):
-        compile_mapping([Rule("nowhere", ("name",), direction="out")], FIELDS)
-
-
 @pytest.mark.parametrize(
     ("rules", "field", "message"),
     [
