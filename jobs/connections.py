@@ -7,15 +7,18 @@ from datetime import timedelta
 from flask import current_app
 
 from app.clock import now
-from app.services import connections, credentials, listings, oauth, oauth_clients, runs, tasks
+from app.services import breakers, connections, credentials, listings, oauth, oauth_clients, runs, tasks
+from app.services.breakers import Key
 from app.services.tasks import Again, Done, LeasedTask, Outcome
+from app.sync.breaker import VendorDownError
 from app.transaction import outside, transaction
 from connectors import registry
 from connectors.sdk import Checkpoint, Connector, ConnectorError, FieldInfo, Session
 from connectors.sdk import oauth as vendor_oauth
 from connectors.sdk.expressions import look_up
+from jobs import calls
 from jobs.drain import Slice
-from jobs.vendor import http_client, refresh_tokens, vendor_session
+from jobs.vendor import http_client, refresh_tokens, vendor_of, vendor_session
 
 # A stream of children shows a record only after its parents have been read.
 _LOOK_FOR_SAMPLE = 3
@@ -47,6 +50,7 @@ def _test(task: LeasedTask, connection_id: uuid.UUID) -> None:
     with transaction():
         tasks.fence(task)
         connections.accept(tenant_id, connections.get_connection(tenant_id, connection_id), account)
+        breakers.forget(Key("connection", str(connection_id)))
         connections.keep_choices(tenant_id, connection_id, choices)
         for stream, found in fields.items():
             connections.keep_fields(tenant_id, installation_id, stream, found)
@@ -125,7 +129,11 @@ def refresh_token(task: LeasedTask, _slice: Slice) -> Outcome:
         return Again(tokens.refresh_after)
     if tokens is not None:
         try:
+            with transaction():
+                calls.current().enter(vendor_of(connector, settings, task.ref))
             refresh_tokens(task.tenant_id, task.ref, connector, settings, tokens)
+        except VendorDownError as error:
+            return Again(now() + timedelta(seconds=error.retry_after or 60.0))
         except ConnectorError as error:
             # A lost grant is recorded already; anything else is tried again when a run needs the token.
             if error.code != "reconnect":

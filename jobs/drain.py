@@ -16,6 +16,7 @@ from app.services import tasks
 from app.services.tasks import Again, LeasedTask, LeaseLostError, Outcome
 from app.tenancy import bind_tenant
 from app.transaction import transaction
+from jobs import calls
 from jobs.kinds import handler_of
 
 _logger = log.logger(__name__)
@@ -36,7 +37,11 @@ class Slice:
         return _stopping
 
     def over(self) -> bool:
-        """Whether the time is used: all of it, or a tenth when another tenant waits in the lane."""
+        """Whether the time is used: all of it, or a tenth when another tenant waits in the lane.
+
+        Asked between two steps: what the calls so far have come to is written here.
+        """
+        calls.current().write_if_due()
         spent = time.monotonic() - self._began
         if _stopping or spent >= self._seconds:
             return True
@@ -96,7 +101,8 @@ def work(claimed: LeasedTask, seconds: float) -> None:
 
 def _handle(task: LeasedTask, seconds: float) -> Outcome | None:
     try:
-        outcome: Outcome = handler_of(task.kind)(task, Slice(task, seconds))
+        with calls.recorded():
+            outcome: Outcome = handler_of(task.kind)(task, Slice(task, seconds))
     except LeaseLostError:
         raise
     except Exception as error:  # The edge of a job: whatever went wrong is recorded on its row.

@@ -11,12 +11,12 @@ from datetime import timedelta
 from app import log
 from app.clock import now
 from app.db import held_connection
-from app.services import page_writes, pages, passes, runs, tasks
+from app.services import page_writes, pages, passes, problems, runs, tasks
 from app.services.pages import DeletesNeedConfirmationError, PageContext, Prepared
 from app.services.tasks import Again, Done, LeasedTask, Outcome
 from app.sync.retry import Decision, decide
 from app.transaction import outside, transaction
-from connectors.sdk import AuthError, Checkpoint, Connector, ConnectorError, Exchange, Session
+from connectors.sdk import AuthError, Checkpoint, Connector, ConnectorError, Exchange, ScopeError, Session
 from jobs.drain import Slice
 from jobs.vendor import vendor_session
 
@@ -38,6 +38,9 @@ class _Work:
     exchanges: deque[Exchange] = field(default_factory=lambda: deque(maxlen=_KEPT_EXCHANGES))
     session: Session | None = None
     refreshed: bool = False
+    # Whether this slice repeats a call that has failed, and whether a page was applied since.
+    retry: bool = False
+    progressed: bool = False
     # Whether most records of the last page had changed: then the next page is mapped while it is fetched.
     changing: bool = True
     # Whether the vendor's last answer took long enough to fetch the next page beside the writing of this one.
@@ -60,11 +63,15 @@ def sync(task: LeasedTask, slice_: Slice) -> Outcome:
         run = runs.begin(task.tenant_id, task.ref)
         if run is None:
             return Done()
-        work = _Work(task, slice_, task.ref, run.id)
+        work = _Work(task, slice_, task.ref, run.id, retry=run.tries > 0)
+        stop = run.stop_requested
     with log.bind(run_id=str(work.run_id), installation_id=str(task.ref)):
         try:
+            if stop:
+                raise _StoppedError
             _read_streams(work)
         except _SliceOverError:
+            _forget_tries(work)
             return Again(now())
         except _StoppedError:
             return _settle(work, lambda run: runs.end_stopped(task.tenant_id, run))
@@ -108,7 +115,9 @@ def _stumble(work: _Work, error: ConnectorError) -> Outcome:
     with transaction():
         tasks.fence(work.task)
         run = runs.get_run(tenant_id, work.run_id)
-        decision = decide(error, run.tries)
+        # Only failures without a page in between are in a row.
+        run.tries = 0 if work.progressed else run.tries
+        decision = decide(error, run.tries, age=now() - (run.started_at or now()))
         _logger.warning("run stumbled", decision=decision.kind, code=decision.code, error=error.message)
         runs.keep_exchanges(tenant_id, run, list(work.exchanges))
         if decision.kind in ("wait", "again"):
@@ -123,13 +132,31 @@ def _stumble(work: _Work, error: ConnectorError) -> Outcome:
     return Done()
 
 
+def _forget_tries(work: _Work) -> None:
+    if work.retry and work.progressed:
+        with transaction():
+            tasks.fence(work.task)
+            runs.get_run(work.task.tenant_id, work.run_id).tries = 0
+
+
 def _read_streams(work: _Work) -> None:
     tenant_id = work.task.tenant_id
-    connector, work.session = vendor_session(tenant_id, work.installation_id, on_exchange=work.exchanges.append)
+    connector, work.session = vendor_session(
+        tenant_id, work.installation_id, on_exchange=work.exchanges.append, retry=work.retry
+    )
     with transaction():
-        names = [stream.stream for stream in passes.list_streams(tenant_id, work.run_id) if stream.state != "done"]
+        streams = passes.list_streams(tenant_id, work.run_id)
+        names = [stream.stream for stream in streams if stream.state not in ("done", "failed")]
     for name in names:
-        _read_stream(work, connector, name)
+        try:
+            _read_stream(work, connector, name)
+        except ScopeError as error:
+            _logger.warning("stream forbidden", stream=name, error=error.message)
+            with transaction():
+                tasks.fence(work.task)
+                runs.fail_stream(tenant_id, work.run_id, name, error)
+                runs.keep_exchanges(tenant_id, runs.get_run(tenant_id, work.run_id), list(work.exchanges))
+            work.exchanges.clear()
 
 
 def _read_stream(work: _Work, connector: Connector, name: str) -> None:
@@ -153,6 +180,7 @@ def _read_stream(work: _Work, connector: Connector, name: str) -> None:
         tasks.fence(work.task)
         stream = next(s for s in passes.list_streams(tenant_id, work.run_id) if s.stream == name)
         passes.finish_pass(context, stream, connector.next_since(name, checkpoint))
+        problems.close_streams(tenant_id, work.installation_id, [name])
 
 
 def _apply(work: _Work, context: PageContext, prepared: Prepared, deleted: int) -> int:
@@ -161,7 +189,7 @@ def _apply(work: _Work, context: PageContext, prepared: Prepared, deleted: int) 
         if stop:
             raise _StoppedError
         counts = pages.apply_page(sql, context, prepared, news, deleted_before=deleted)
-    work.changing = counts.unchanged * 2 <= counts.read
+    work.changing, work.progressed = counts.unchanged * 2 <= counts.read, True
     return counts.deleted
 
 

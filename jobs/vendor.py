@@ -11,7 +11,7 @@ from app.clock import now
 from app.config import Settings
 from app.limiter import SharedLimiter
 from app.models.connections import Connection
-from app.services import connections, credentials, listings, mappings, oauth, oauth_clients, runs
+from app.services import connections, credentials, listings, mappings, oauth, oauth_clients, runs, vendor_hosts
 from app.services.credentials import Tokens
 from app.transaction import guard_outside, outside, transaction
 from connectors.sdk import (
@@ -28,32 +28,40 @@ from connectors.sdk import (
 from connectors.sdk import jwt as vendor_jwt
 from connectors.sdk import oauth as vendor_oauth
 from connectors.sdk.manifest import Auth
+from jobs import calls
+from jobs.calls import MeteredClient, Vendor
 
 _WAIT_SECONDS = 12.0
 # Twice this in all; the lease on the credential row lasts longer, so two never send the same token.
 _TOKEN_SECONDS = 10.0
 
 
+def vendor_of(connector: Connector, settings: dict[str, Any], connection_id: uuid.UUID | None = None) -> Vendor:
+    """Return who is called, for the breakers."""
+    return Vendor(connector.manifest.listing.name, vendor_hosts.host_at(connector, settings), connection_id)
+
+
 def http_client(
     connector: Connector, settings: dict[str, Any], on_exchange: Callable[[Exchange], None] | None = None,
-    *, timeout: float = 15.0,
+    *, timeout: float = 15.0, connection_id: uuid.UUID | None = None,
 ) -> HttpClient:  # fmt: skip
     """Return a client that may call this connector's hosts and no others, and never inside a transaction."""
     config: Settings = current_app.extensions["settings"]
-    return HttpClient(
+    return MeteredClient(
         hosts=connector.hosts(settings), allow=config.egress_allow, guard=guard_outside, on_exchange=on_exchange,
-        timeout=timeout,
+        timeout=timeout, vendor=vendor_of(connector, settings, connection_id), calls=calls.current(),
     )  # fmt: skip
 
 
 def vendor_session(
     tenant_id: uuid.UUID, installation_id: uuid.UUID, *, on_exchange: Callable[[Exchange], None] | None = None,
-    refresh: bool = False, testing: bool = False,
+    refresh: bool = False, testing: bool = False, retry: bool = False,
 ) -> tuple[Connector, Session]:  # fmt: skip
     """Return the installation's pinned connector and a session; `refresh` asks for a new token in any case.
 
-    AuthError when the customer must connect again, UnavailableError when the vendor's token endpoint is down. Only
-    the test itself (`testing`) may use a connection that has not been tested: it may be another account.
+    AuthError when the customer must connect again, VendorDownError while the vendor is not called (`retry`: for what
+    repeats a failed call there is a budget), UnavailableError when its token endpoint is down. Only the test itself
+    (`testing`) may use a connection that has not been tested: it may be another account.
     """
     with transaction():
         installation = runs.get_installation(tenant_id, installation_id)
@@ -65,6 +73,7 @@ def vendor_session(
         sources = mappings.sources_of(tenant_id, installation_id)
         secrets = credentials.open_secrets(tenant_id, connection.id)
         tokens = credentials.open_tokens(tenant_id, connection.id)
+        calls.current().enter(vendor_of(connector, settings, connection.id), retry=retry, testing=testing)
     auth = connector.manifest.auth_for(settings)
     if auth.has_token:
         if auth.kind != "oauth2":
@@ -77,7 +86,7 @@ def vendor_session(
         settings["kept"] = {**(settings.get("kept") or {}), **tokens.kept}
     shared = SharedLimiter(current_app.extensions["settings"].redis_url.get_secret_value(), str(connection.id))
     pace = Pace(connector.manifest.limits, shared)
-    http = http_client(connector, settings, on_exchange)
+    http = http_client(connector, settings, on_exchange, connection_id=connection.id)
     return connector, Session(settings, secrets, http, pace, sources=sources)
 
 
@@ -89,7 +98,7 @@ def _own_tokens(
     if known is not None and known.usable() and not refresh:
         return known
     auth, names = connector.manifest.auth_for(settings), oauth.names_of(connector, settings)
-    http = http_client(connector, settings, timeout=_TOKEN_SECONDS)
+    http = http_client(connector, settings, timeout=_TOKEN_SECONDS, connection_id=connection_id)
     with transaction():
         client = oauth_clients.open_client(connector.manifest.slug)
     try:
@@ -139,7 +148,7 @@ def refresh_tokens(
     known: Tokens, on_exchange: Callable[[Exchange], None] | None = None,
 ) -> Tokens:  # fmt: skip
     """Return newer tokens than `known`: one process calls the vendor, the others wait for what it stores."""
-    http = http_client(connector, settings, on_exchange, timeout=_TOKEN_SECONDS)
+    http = http_client(connector, settings, on_exchange, timeout=_TOKEN_SECONDS, connection_id=connection_id)
     ends = time.monotonic() + _WAIT_SECONDS
     while True:
         with transaction():

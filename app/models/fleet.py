@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.clock import now
 from app.models.base import TenantModel, Timestamp, moment, tenant_fk
 
 
@@ -25,6 +26,11 @@ class InstallationStatus(TenantModel):
     last_success_at: Mapped[datetime | None] = mapped_column(Timestamp)
     late_at: Mapped[datetime | None] = mapped_column(Timestamp)
     changed_at: Mapped[datetime] = moment()
+
+    @property
+    def word(self) -> str:
+        """The status as it is now."""
+        return "late" if self.status == "healthy" and self.late_at and self.late_at < now() else self.status
 
     @classmethod
     def constraints(cls) -> tuple[Any, ...]:

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, case, delete, func, or_, select
@@ -12,10 +12,11 @@ from app.clock import now
 from app.db import db
 from app.models.accounts import Tenant
 from app.models.fleet import InstallationStatus
-from app.models.installations import Installation
+from app.models.installations import Installation, Schedule
 from app.models.listings import ListingVersion
 from app.models.runs import Conflict, FailedRecord, Problem, Run
-from app.sync.status import Facts, status_of
+from app.sync.schedule import promise_of
+from app.sync.status import Facts, late_at, status_of
 from app.transaction import before_commit
 
 
@@ -40,6 +41,8 @@ class Cause:
     tenants: int
 
 
+# Open problems of single streams that may not be read, while the others are.
+ABOUT_STREAMS = (Problem.state == "open") & (Problem.code == "permission_missing") & ~Problem.stops_sync
 FILTERS = tuple(field.name for field in fields(Filters))
 
 
@@ -57,10 +60,14 @@ def _write(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:
         db.session.execute(delete(InstallationStatus).where(*mine))
         return
     facts = Facts(
-        row.state, row.blocked_code is not None, row.failures_in_row, row.failed, row.conflicts, asking=row.asking
-    )
+        row.state, row.blocked_code is not None, row.failures_in_row, row.failed, row.conflicts, row.streams_failed > 0,
+        row.running, row.asking, promise_of(row.kind, row.minutes), row.promised_at, row.last_success_at,
+    )  # fmt: skip
+    late = late_at(facts)
     values = {
-        "tenant_name": row.name, "connector": row.connector, "version": row.label, "status": status_of(facts, now()),
+        "tenant_name": row.name, "connector": row.connector, "version": row.label,
+        # Without what is late by now: that is seen from `late_at`, whenever the row is read.
+        "status": status_of(replace(facts, promise=None), now()), "late_at": late,
         "signature": row.signature, "last_success_at": row.last_success_at, "changed_at": now(),
     }  # fmt: skip
     statement = insert(InstallationStatus).values(
@@ -98,11 +105,18 @@ def _read(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Row[Any] | None:
             Installation.last_success_at, ListingVersion.label, Tenant.name,
             count(FailedRecord, FailedRecord.state.in_(("waiting", "parked"))).label("failed"),
             count(Conflict, Conflict.state == "open").label("conflicts"),
+            count(Problem, ABOUT_STREAMS).label("streams_failed"),
+            (count(Run, Run.state.in_(("queued", "running"))) > 0).label("running"),
             (count(Run, Run.state == "asking") > 0).label("asking"),
+            Schedule.kind, Schedule.minutes, Schedule.promised_at,
             problem.scalar_subquery().label("signature"),
         )
         .join(ListingVersion, ListingVersion.id == Installation.listing_version_id)
         .join(Tenant, Tenant.id == Installation.tenant_id)
+        .join(
+            Schedule,
+            (Schedule.tenant_id == Installation.tenant_id) & (Schedule.installation_id == Installation.id),
+        )
         .where(Installation.tenant_id == tenant_id, Installation.id == installation_id)
     ).first()  # fmt: skip
 
@@ -115,8 +129,11 @@ def list_statuses(
     query = select(InstallationStatus)
     if tenant:
         query = query.where(InstallationStatus.tenant_name.icontains(tenant, autoescape=True))
+    late = func.coalesce(InstallationStatus.late_at < now(), False)
     for name, value in zip(FILTERS[1:], exact, strict=True):
-        if value:
+        if name == "status" and value in ("late", "healthy"):
+            query = query.where(InstallationStatus.status == "healthy", late if value == "late" else ~late)
+        elif value:
             query = query.where(getattr(InstallationStatus, name) == value)
     if before:
         query = query.where(InstallationStatus.id < before)

@@ -16,10 +16,10 @@ from app.models.accounts import Tenant
 from app.models.connections import Connection
 from app.models.installations import Installation, InstallationStream, Mapping, Schedule
 from app.models.records import Link, Record
-from app.models.runs import Conflict, FailedRecord, Run
+from app.models.runs import Conflict, FailedRecord, Problem, Run
 from app.services import audit, connections, fleet, listings, problems, runs, vendor_hosts
 from app.services.runs import get_installation
-from app.sync.schedule import next_due
+from app.sync.schedule import next_due, promise_of
 from app.sync.status import Facts, Status, status_of
 from app.tenancy import scoped
 from connectors.sdk import rules_to_json
@@ -119,9 +119,10 @@ def configure(
         if installation.state != "setting_up":
             stream.claimed_account = account if stream.enabled else None
     schedule = get_schedule(tenant_id, installation_id)
+    before = (schedule.kind, schedule.minutes, schedule.at, schedule.zone)
     schedule.kind, schedule.minutes, schedule.at, schedule.zone = kind, minutes, at, zone
-    if schedule.active:
-        schedule.next_due_at = _next(schedule)
+    if installation.state == "active" and before != (kind, minutes, at, zone):
+        _set_active(tenant_id, installation_id, active=True)
 
 
 def _next(schedule: Schedule) -> Any:
@@ -166,6 +167,7 @@ def _set_active(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, active: boo
     schedule = get_schedule(tenant_id, installation_id)
     schedule.active = active and schedule.kind != "manual"
     schedule.next_due_at = _next(schedule) if schedule.active else None
+    schedule.promised_at = now() if schedule.active else None
     vendor_hosts.keep_on_schedule(tenant_id, installation_id)
     fleet.touch(tenant_id, installation_id)
 
@@ -189,6 +191,7 @@ def resume(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, user_id: uuid.UU
     if installation.state != "paused":
         return
     installation.state, installation.paused_reason, installation.failures_in_row = "active", None, 0
+    problems.close(tenant_id, installation_id, "paused_by_itself")
     _set_active(tenant_id, installation_id, active=True)
     runs.start_run(tenant_id, installation_id, trigger="manual", user_id=user_id)
     audit.write(tenant_id, "installation.resumed", "installation", str(installation.id), installation.name)
@@ -268,12 +271,14 @@ def _overviews(tenant_id: uuid.UUID, found: list[Installation]) -> list[Overview
     }
     failed = _counts(tenant_id, FailedRecord, ids, FailedRecord.state.in_(("waiting", "parked")))
     conflicts = _counts(tenant_id, Conflict, ids, Conflict.state == "open")
+    forbidden = _counts(tenant_id, Problem, ids, fleet.ABOUT_STREAMS)
     result = []
     for item in found:
         run, schedule = live.get(item.id), schedules[item.id]
         facts = Facts(
             item.state, item.blocked_code is not None, item.failures_in_row, failed.get(item.id, 0),
-            conflicts.get(item.id, 0), schedule.next_due_at, run is not None, bool(run and run.state == "asking"),
+            conflicts.get(item.id, 0), item.id in forbidden, run is not None, bool(run and run.state == "asking"),
+            promise_of(schedule.kind, schedule.minutes), schedule.promised_at, item.last_success_at,
         )  # fmt: skip
         active = run if run and run.state != "asking" else None
         result.append(Overview(item, accounts[item.connection_id], schedule, status_of(facts, now()), active, facts))

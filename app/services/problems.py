@@ -1,6 +1,7 @@
 """Problems: what someone must act on. Equal errors are one problem; a real call that works closes it."""
 
 import uuid
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import func, select, text, update
@@ -56,9 +57,23 @@ def close(tenant_id: uuid.UUID, installation_id: uuid.UUID, code: str) -> None:
     _close(tenant_id, installation_id, Problem.code == code)
 
 
-def close_run_problems(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:
-    """A run has worked to its end: close everything that is not about single records."""
-    _close(tenant_id, installation_id, Problem.code != "records_refused")
+def close_run_problems(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, but: Collection[str] = ()) -> None:
+    """A run has worked to its end: close everything that is not about single records, nor has a signature of `but`."""
+    _close(tenant_id, installation_id, (Problem.code != "records_refused") & Problem.signature.not_in(but))
+
+
+def close_streams(tenant_id: uuid.UUID, installation_id: uuid.UUID, streams: Collection[str]) -> None:
+    """Close what is open about single streams: they have been read, or their trouble is that of the whole run now."""
+    about = Problem.signature.in_([stream_signature(stream) for stream in streams])
+    mine = (Problem.tenant_id == tenant_id, Problem.installation_id == installation_id)
+    # Looked for first: hardly ever is there one, and closing writes the status of the installation anew.
+    if db.session.scalar(select(Problem.id).where(*mine, _OPEN, about).limit(1)) is not None:
+        _close(tenant_id, installation_id, about)
+
+
+def stream_signature(stream: str) -> str:
+    """Return the signature of the problem that one stream may not be read."""
+    return f"permission_missing:{stream}"
 
 
 def close_all(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:

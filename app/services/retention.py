@@ -18,6 +18,7 @@ from app.models.mails import Mail
 from app.models.records import Change
 from app.models.runs import Conflict, FailedRecord, HttpExchange, Problem, Run
 from app.models.tasks import Task
+from app.services import breakers
 from app.tenancy import PLATFORM_TENANT
 
 BATCH = 5000
@@ -54,10 +55,10 @@ def _rules(settings: Settings) -> list[tuple[Any, ColumnElement[bool]]]:
 def prune_tenant(tenant_id: uuid.UUID) -> int:
     """Delete one batch of each table of the bound tenant; return how many rows went.
 
-    With the platform's own tenant go the sessions and one-time links that ended: they belong to people, not to tenants.
+    With the platform's own tenant goes what belongs to none: sessions and one-time links that ended, idle breakers.
     """
     settings: Settings = current_app.extensions["settings"]
-    count = _prune_accounts(settings) if tenant_id == PLATFORM_TENANT else 0
+    count = _prune_accounts(settings) + breakers.prune() if tenant_id == PLATFORM_TENANT else 0
     for model, condition in _rules(settings):
         old = select(model.tenant_id, model.id).where(model.tenant_id == tenant_id, condition).limit(BATCH)
         gone = delete(model).where(tuple_(model.tenant_id, model.id).in_(old))

@@ -10,12 +10,13 @@ from app.clock import now
 from app.db import db
 from app.errors import ConflictError, NotFoundError
 from app.ids import new_id
-from app.models.installations import Installation, InstallationStream
+from app.models.installations import Installation, InstallationStream, Schedule
 from app.models.runs import HttpExchange, Run, RunStream
 from app.services import problems, tasks, vendor_hosts
+from app.sync.outcome import StreamEnd, end_of
 from app.sync.retry import PAUSE_AFTER, WARN_AFTER, Decision
 from app.tenancy import scoped
-from connectors.sdk import ConnectorError, Exchange
+from connectors.sdk import ConnectorError, Exchange, ScopeError
 
 LIVE_STATES = ("queued", "running")
 # A stream whose last complete pass is older than this is read in full again, which is how silent deletes are found.
@@ -159,12 +160,48 @@ def _add_streams(tenant_id: uuid.UUID, run: Run) -> None:
 
 
 def finish(tenant_id: uuid.UUID, run: Run) -> None:
-    """End a run whose streams are all done; the call that worked closes what had stopped the sync."""
+    """End a run whose streams are over; the calls that worked close what had stopped the sync.
+
+    A stream that may not be read is a problem of its own. When none could be read the run has failed.
+    """
+    end = end_of(_stream_ends(tenant_id, run.id))
+    if end.kind == "failed":
+        first = end.failed[0]
+        error = ScopeError(f"No stream may be read: {', '.join(s.stream for s in end.failed)}.",
+                           user_message=first.message, fix=first.fix, code=first.code or "")  # fmt: skip
+        problems.close_streams(tenant_id, run.installation_id, [stream.stream for stream in end.failed])
+        fail(tenant_id, run, Decision("block", error.code), error)
+        return
     run.state, run.finished_at = "done", now()
     installation = get_installation(tenant_id, run.installation_id)
     installation.failures_in_row, installation.last_success_at, installation.blocked_code = 0, now(), None
-    problems.close_run_problems(tenant_id, run.installation_id)
+    for stream in end.failed:
+        problems.open_problem(
+            tenant_id, run.installation_id, stream.code or "", f"{stream.stream.capitalize()}: {stream.message}",
+            stream.fix, signature=problems.stream_signature(stream.stream), run_id=run.id,
+        )  # fmt: skip
+    still = [problems.stream_signature(stream.stream) for stream in end.failed]
+    problems.close_run_problems(tenant_id, run.installation_id, but=still)
     problems.sum_up_failed_records(tenant_id, run.installation_id, run.id)
+
+
+def _stream_ends(tenant_id: uuid.UUID, run_id: uuid.UUID) -> list[StreamEnd]:
+    query = scoped(RunStream, tenant_id).where(RunStream.run_id == run_id).order_by(RunStream.position)
+    return [
+        StreamEnd(row.stream, row.error_code, row.error_message or "", row.error_fix or "")
+        for row in db.session.scalars(query)
+    ]
+
+
+def fail_stream(tenant_id: uuid.UUID, run_id: uuid.UUID, stream: str, error: ConnectorError) -> None:
+    """End one stream of a run with its error; the others go on."""
+    row = update(RunStream).where(RunStream.tenant_id == tenant_id, RunStream.run_id == run_id)
+    db.session.execute(
+        row.where(RunStream.stream == stream).values(
+            state="failed", finished_at=now(), error_code=error.code, error_message=error.user_message,
+            error_fix=error.fix,
+        )
+    )  # fmt: skip
 
 
 def end_stopped(tenant_id: uuid.UUID, run: Run) -> None:
@@ -204,8 +241,7 @@ def fail(tenant_id: uuid.UUID, run: Run, decision: Decision, error: ConnectorErr
     if blocks:
         return
     if installation.failures_in_row >= PAUSE_AFTER:
-        installation.state = "paused"
-        installation.paused_reason = f"Paused by itself after {PAUSE_AFTER} failed runs in a row."
+        _pause(installation, run, error)
     elif installation.failures_in_row >= WARN_AFTER:
         left = PAUSE_AFTER - installation.failures_in_row
         problems.open_problem(
@@ -214,6 +250,20 @@ def fail(tenant_id: uuid.UUID, run: Run, decision: Decision, error: ConnectorErr
             "Solve the other problem of this installation; the count starts anew with the next run that is done.",
             run_id=run.id,
         )  # fmt: skip
+
+
+def _pause(installation: Installation, run: Run, error: ConnectorError) -> None:
+    """Stop trying: `installations.resume` begins again. The schedule rests, so that no worker is woken for nothing."""
+    tenant_id, message = installation.tenant_id, f"Paused by itself after {PAUSE_AFTER} failed runs in a row."
+    installation.state, installation.paused_reason = "paused", message
+    mine = (Schedule.tenant_id == tenant_id, Schedule.installation_id == installation.id)
+    db.session.execute(update(Schedule).where(*mine).values(active=False, next_due_at=None, promised_at=None))
+    problems.close(tenant_id, installation.id, "pause_ahead")
+    problems.open_problem(
+        tenant_id, installation.id, "paused_by_itself", f"{message} The last one: {error.user_message}",
+        "Solve the other problem of this installation, then resume it. What has changed meanwhile is read after that.",
+        run_id=run.id, stops_sync=True,
+    )  # fmt: skip
 
 
 def ask(tenant_id: uuid.UUID, run: Run, candidates: int, live: int) -> None:

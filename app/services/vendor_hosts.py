@@ -1,6 +1,8 @@
 """The vendor host that work for an installation will call: only so many tasks may call one at once."""
 
 import uuid
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from sqlalchemy import ColumnElement, select, update
@@ -9,7 +11,7 @@ from app.db import db
 from app.models.connections import Connection
 from app.models.installations import Installation, Schedule
 from app.services import listings
-from connectors.sdk import ConfigError
+from connectors.sdk import ConfigError, Connector
 
 
 def host_of(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> str | None:
@@ -45,8 +47,13 @@ def _host(tenant_id: uuid.UUID, condition: ColumnElement[bool]) -> str | None:
     ).first()
     if row is None:
         return None
+    return host_at(listings.connector_of(row[0]), {**row[1], **row[2]})
+
+
+def host_at(connector: Connector, settings: Mapping[str, Any]) -> str | None:
+    """Return the host and port that a connector calls with these settings, None while they do not say it."""
     try:
-        origin = listings.connector_of(row[0]).origin({**row[1], **row[2]})
+        origin = connector.origin(settings)
     except ConfigError:
         return None  # The host is made of a setting that has not been given yet.
     return urlsplit(origin).netloc.lower() or None

@@ -1,8 +1,10 @@
 """What a connector's error means for the run: wait, try again, start the pass anew, stop until a person acts, or fail."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 
+from app.sync.breaker import VendorDownError
 from connectors.sdk.errors import (
     AuthError,
     ConfigError,
@@ -16,6 +18,8 @@ from connectors.sdk.errors import (
 MAX_TRIES = 5
 WARN_AFTER = 5
 PAUSE_AFTER = 10
+# A vendor's outage is no fault of the customer's, so a run waits for its end; one that lasts longer than this fails.
+LONGEST_OUTAGE = timedelta(days=1)
 _DELAYS = (5.0, 30.0, 120.0, 600.0, 1800.0)
 _LONGEST_WAIT = 900.0
 
@@ -29,9 +33,14 @@ class Decision:
     delay: float = 0.0
 
 
-def decide(error: ConnectorError, tries: int) -> Decision:
-    """Decide on `error` after `tries` counted failures of this run; a rate limit is never counted."""
+def decide(error: ConnectorError, tries: int, *, age: timedelta = timedelta(0)) -> Decision:
+    """Decide on `error` after `tries` counted failures in a row of this run, which began `age` ago.
+
+    A rate limit is never counted, nor a wait for a vendor that is down.
+    """
     match error:
+        case VendorDownError() if age < LONGEST_OUTAGE:
+            return Decision("wait", "vendor_down", min(error.retry_after or 60.0, 2 * _LONGEST_WAIT))
         case RateLimitedError():
             return Decision("wait", "rate_limited", min(error.retry_after or 60.0, _LONGEST_WAIT))
         case CursorExpiredError():

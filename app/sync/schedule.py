@@ -23,6 +23,12 @@ def next_due(
     return None
 
 
+def promise_of(kind: str, minutes: int) -> timedelta | None:
+    """Return how old the data of an installation may become by its schedule, None for `manual`."""
+    lengths = {"interval": timedelta(minutes=minutes), "hourly": timedelta(hours=1), "daily": timedelta(days=1)}
+    return lengths.get(kind)
+
+
 def _daily(after: datetime, at: time, zone: ZoneInfo, seed: str) -> datetime:
     day = after.astimezone(zone).date() - timedelta(days=1)
     while True:
