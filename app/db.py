@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as FlaskSession
-from sqlalchemy import CursorResult, Executable, MetaData, event
+from sqlalchemy import CursorResult, Executable, MetaData, event, func, select
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import DeclarativeBase, Session, SessionTransaction
 
 from app import arrays, tenancy
+from app.clock import now
 
 arrays.register()
 NAMING = {
@@ -88,6 +90,13 @@ def held_connection() -> Iterator[None]:
         finally:
             session.rollback()
             del session.info["held"]
+
+
+def clock_offset() -> timedelta:
+    """Return what to add to this machine's time to have PostgreSQL's, rather too little than too much."""
+    there: datetime | None = db.session.scalar(select(func.clock_timestamp()))
+    assert there is not None
+    return there - now()
 
 
 def guard_pool(engine: Engine) -> None:

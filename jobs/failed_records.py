@@ -5,12 +5,13 @@ from datetime import timedelta
 from typing import Any
 
 from app.clock import now
-from app.services import failed_records, page_writes, pages, passes, problems, runs, tasks
+from app.services import failed_records, passes, problems, runs, tasks
 from app.services.tasks import Again, Done, LeasedTask, Outcome
 from app.sync.retry import decide
-from app.transaction import outside, transaction
-from connectors.sdk import Checkpoint, Connector, ConnectorError, External, Page, Session
+from app.transaction import transaction
+from connectors.sdk import Connector, ConnectorError, Session
 from jobs.drain import Slice
+from jobs.records import apply_record, fetch
 from jobs.vendor import vendor_session
 
 
@@ -47,8 +48,7 @@ def _due(task: LeasedTask, state: str) -> list[Any]:
 def _retry(
     task: LeasedTask, connector: Connector, session: Session, failed_id: uuid.UUID, stream: str, external_id: str
 ) -> None:
-    with outside():
-        record: External | None = connector.fetch(session, stream, external_id)
+    record = fetch(connector, session, stream, external_id)
     with transaction():
         if record is None:
             tasks.fence(task)
@@ -57,9 +57,7 @@ def _retry(
         assert task.ref is not None
         installation = runs.get_installation(task.tenant_id, task.ref)
         context = passes.open_context(task.tenant_id, installation, stream, connector.manifest)
-    page = Page(records=(record,), deleted=(), checkpoint=Checkpoint.start("incremental", None), last=True)
-    prepared = pages.prepare(context.mapping, page, map_all=True)
+    apply_record(task, context, record, None)
     with transaction():
-        sql, _, news = page_writes.open_page(task, None, context, prepared.hashes)
-        pages.apply_page(sql, context, prepared, news)
+        tasks.fence(task)
         failed_records.settle_retry(task.tenant_id, failed_id)

@@ -10,20 +10,24 @@ from datetime import timedelta
 
 from app import log
 from app.clock import now
-from app.db import held_connection
+from app.db import clock_offset, held_connection
 from app.services import page_writes, pages, passes, problems, runs, tasks
-from app.services.pages import DeletesNeedConfirmationError, PageContext, Prepared
+from app.services.page_context import Counts, PageContext, QuestionError
+from app.services.pages import Prepared
 from app.services.tasks import Again, Done, LeasedTask, Outcome
 from app.sync.retry import Decision, decide
 from app.transaction import outside, transaction
-from connectors.sdk import AuthError, Checkpoint, Connector, ConnectorError, Exchange, ScopeError, Session
+from connectors.sdk import AuthError, Checkpoint, Connector, ConnectorError, Exchange, Page, ScopeError, Session
 from jobs.drain import Slice
+from jobs.records import reread
 from jobs.vendor import vendor_session
 
 _KEPT_EXCHANGES = 10
 # A vendor on the same machine answers faster than two threads of one interpreter take turns (measured: 3.0 ms a page
 # with a thread, 2.2 ms without).
 _WORTH_A_THREAD = 0.005
+# Pages of a vendor that answers at once are applied together, up to so many records: each transaction has its price.
+_TOGETHER = 1000
 _logger = log.logger(__name__)
 
 
@@ -45,6 +49,8 @@ class _Work:
     changing: bool = True
     # Whether the vendor's last answer took long enough to fetch the next page beside the writing of this one.
     slow: bool = True
+    # PostgreSQL's clock against ours.
+    offset: timedelta = timedelta(0)
 
 
 class _SliceOverError(Exception):
@@ -63,7 +69,7 @@ def sync(task: LeasedTask, slice_: Slice) -> Outcome:
         run = runs.begin(task.tenant_id, task.ref)
         if run is None:
             return Done()
-        work = _Work(task, slice_, task.ref, run.id, retry=run.tries > 0)
+        work = _Work(task, slice_, task.ref, run.id, retry=run.tries > 0, offset=clock_offset())
         stop = run.stop_requested
     with log.bind(run_id=str(work.run_id), installation_id=str(task.ref)):
         try:
@@ -75,9 +81,9 @@ def sync(task: LeasedTask, slice_: Slice) -> Outcome:
             return Again(now())
         except _StoppedError:
             return _settle(work, lambda run: runs.end_stopped(task.tenant_id, run))
-        except DeletesNeedConfirmationError as question:
-            candidates, live = question.candidates, question.live
-            return _settle(work, lambda run: runs.ask(task.tenant_id, run, candidates, live))
+        except QuestionError as error:
+            question = error.question
+            return _settle(work, lambda run: runs.ask(task.tenant_id, run, question))
         except ConnectorError as error:
             return _stumble(work, error)
         return _settle(work, lambda run: runs.finish(task.tenant_id, run))
@@ -168,13 +174,13 @@ def _read_stream(work: _Work, connector: Connector, name: str) -> None:
         installation = runs.get_installation(tenant_id, work.installation_id)
         context = passes.open_context(tenant_id, installation, name, connector.manifest, run=run, run_stream=stream)
         checkpoint = passes.open_checkpoint(tenant_id, work.installation_id, stream)
-        read, deleted = passes.is_read(stream), stream.deleted
+        read, counted = passes.is_read(stream), passes.counts_of(stream)
     if not read:
         with held_connection():
             for prepared in _pages(work, connector, context, checkpoint):
-                deleted += _apply(work, context, prepared, deleted)
-                checkpoint = prepared.page.checkpoint
-                if work.slice.over() and not prepared.page.last:
+                _apply(work, connector, context, prepared, counted)
+                checkpoint = prepared.end.checkpoint
+                if work.slice.over() and not prepared.end.last:
                     raise _SliceOverError
     with transaction():
         tasks.fence(work.task)
@@ -183,14 +189,17 @@ def _read_stream(work: _Work, connector: Connector, name: str) -> None:
         problems.close_streams(tenant_id, work.installation_id, [name])
 
 
-def _apply(work: _Work, context: PageContext, prepared: Prepared, deleted: int) -> int:
+def _apply(work: _Work, connector: Connector, context: PageContext, prepared: Prepared, counted: Counts) -> None:
     with transaction():
         sql, stop, news = page_writes.open_page(work.task, work.run_id, context, prepared.hashes)
         if stop:
             raise _StoppedError
-        counts = pages.apply_page(sql, context, prepared, news, deleted_before=deleted)
-    work.changing, work.progressed = counts.unchanged * 2 <= counts.read, True
-    return counts.deleted
+        applied = pages.apply_pages(sql, context, prepared, news, before=counted)
+    counted.add(applied.counts)
+    work.changing, work.progressed = applied.counts.unchanged * 2 <= applied.counts.read, True
+    for external_id in applied.stale:
+        assert work.session is not None
+        reread(work.task, connector, work.session, context, external_id, work.offset)
 
 
 def _pages(work: _Work, connector: Connector, context: PageContext, checkpoint: Checkpoint) -> Iterator[Prepared]:
@@ -198,10 +207,19 @@ def _pages(work: _Work, connector: Connector, context: PageContext, checkpoint: 
 
     def fetch(at: Checkpoint) -> Prepared:
         assert work.session is not None
-        began = time.perf_counter()
-        page = connector.read(work.session, context.stream, at)
-        work.slow = time.perf_counter() - began > _WORTH_A_THREAD
-        return pages.prepare(context.mapping, page, map_all=work.changing)
+        began, found = now() + work.offset, list[Page]()
+        while not found or (not work.slow and not found[-1].last and sum(len(p.records) for p in found) < _TOGETHER):
+            started = time.perf_counter()
+            try:
+                page = connector.read(work.session, context.stream, at)
+            except ConnectorError:
+                if found:
+                    break  # What was read before is kept; the next call meets the error again.
+                raise
+            work.slow = time.perf_counter() - started > _WORTH_A_THREAD
+            found.append(page)
+            at = page.checkpoint
+        return pages.prepare(context.mapping, found, map_all=work.changing, began=began)
 
     with outside(), ThreadPoolExecutor(1, thread_name_prefix="prefetch") as pool:
         ahead: Future[Prepared] | None = None
@@ -220,8 +238,8 @@ def _pages(work: _Work, connector: Connector, context: PageContext, checkpoint: 
                 continue
             # A token that works may end again later in a long run.
             work.refreshed = False
-            checkpoint = prepared.page.checkpoint
-            ahead = pool.submit(fetch, checkpoint) if work.slow and not prepared.page.last else None
+            checkpoint = prepared.end.checkpoint
+            ahead = pool.submit(fetch, checkpoint) if work.slow and not prepared.end.last else None
             yield prepared
-            if prepared.page.last:
+            if prepared.end.last:
                 return

@@ -4,79 +4,58 @@ The caller has opened the transaction and passed the fence. SQL is set-based and
 (architecture section 4: figures); no statement is made per record.
 """
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from app.ids import new_ids
-from app.services import fleet, page_writes
-from app.services.page_writes import Failure
+from app.services import fleet, intents, page_conflicts, page_deletes, page_echoes, page_failures, page_writes
+from app.services.page_context import Counts, PageContext, QuestionError
+from app.services.page_failures import Failure
+from app.services.page_writes import Raw
 from app.sync.deletes import judge
+from app.sync.hashes import digest
 from app.sync.keys import normalise
-from app.sync.plan import Held, Incoming, Linked, digest, plan_page
+from app.sync.plan import Incoming, Known, Linked, Plan, plan_page
 from connectors.sdk import CompiledMapping, External, Mapped, Page
-
-
-class DeletesNeedConfirmationError(Exception):
-    """The page or pass would delete more than the guard allows; nothing of it has been written."""
-
-    def __init__(self, candidates: int, live: int) -> None:
-        super().__init__(f"{candidates} of {live} records would be deleted.")
-        self.candidates = candidates
-        self.live = live
-
-
-@dataclass(frozen=True)
-class PageContext:
-    """Everything about a stream of a run that does not change from page to page."""
-
-    tenant_id: uuid.UUID
-    installation_id: uuid.UUID
-    stream: str
-    object_type: str
-    mapping: CompiledMapping
-    mapping_version: int
-    match_key: str | None
-    key_fields: tuple[str, ...]
-    writer: str
-    delete_policy: str = "mirror"
-    run_id: uuid.UUID | None = None
-    run_stream_id: uuid.UUID | None = None
-    full: bool = False
-    confirmed: bool = False
-
-
-@dataclass
-class Counts:
-    """What became of the records of a page."""
-
-    read: int = 0
-    created: int = 0
-    updated: int = 0
-    linked: int = 0
-    unchanged: int = 0
-    deleted: int = 0
-    failed: int = 0
-    conflicts: int = 0
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A page with what can be computed before its transaction: each record's hash and, where asked for, its mapping."""
+    """Pages that are applied together, with what can be computed before: each record's hash and, if asked for, mapping.
 
-    page: Page
+    `began` is when the first of them was asked for, by PostgreSQL's clock; None where that does not matter.
+    """
+
+    pages: tuple[Page, ...]
     records: dict[str, External]
     hashes: dict[str, bytes]
     mapped: dict[str, Mapped]
+    began: datetime | None = None
+
+    @property
+    def end(self) -> Page:
+        """The last of the pages."""
+        return self.pages[-1]
 
 
-def prepare(mapping: CompiledMapping, page: Page, *, map_all: bool) -> Prepared:
-    """Prepare `page`; `map_all` where most of its records are likely to have changed. Needs no database."""
-    records = {record.id: record for record in page.records}
+def prepare(
+    mapping: CompiledMapping, pages: Sequence[Page], *, map_all: bool, began: datetime | None = None
+) -> Prepared:  # fmt: skip
+    """Prepare pages; `map_all` where most of their records are likely to have changed. Needs no database."""
+    records = {record.id: record for page in pages for record in page.records}
     hashes = {external_id: digest(record.data) for external_id, record in records.items()}
     mapped = {external_id: mapping.apply(record.data) for external_id, record in records.items()} if map_all else {}
-    return Prepared(page, records, hashes, mapped)
+    return Prepared(tuple(pages), records, hashes, mapped, began)
+
+
+@dataclass
+class Applied:
+    """What became of pages: counts, and records that must be read again because we wrote to them meanwhile."""
+
+    counts: Counts
+    stale: list[str]
 
 
 @dataclass
@@ -84,45 +63,81 @@ class _Sorted:
     incoming: list[Incoming] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     unchanged: int = 0
+    filtered: int = 0
 
 
-def apply_page(
-    sql: page_writes.Raw, context: PageContext, prepared: Prepared, news: dict[str, Linked | None],
-    *, deleted_before: int = 0,
-) -> Counts:  # fmt: skip
-    """Apply a page, with `news` as open_page has found them; return what became of it.
+def apply_pages(
+    sql: Raw, context: PageContext, prepared: Prepared, news: dict[str, Linked | None],
+    *, before: Counts | None = None,
+) -> Applied:  # fmt: skip
+    """Apply pages, with `news` as open_page has found them; `before` is what the run has counted so far.
 
-    DeletesNeedConfirmationError leaves everything as it was.
+    QuestionError leaves everything as it was.
     """
-    page = prepared.page
     links = {external_id: link for external_id, link in news.items() if link}
-    found = _sort(context, prepared, news)
-    for bad in page.rejected:
-        found.failures.append(
-            Failure(bad.id or f"page-{page.checkpoint.page}", "no_id", None, bad.reason, "", bad.data)
-        )
-    counts = Counts(read=len(page.records) + len(page.rejected), unchanged=found.unchanged, failed=len(found.failures))
-    gone = _tombstones(sql, context, page.deleted, deleted_before)
-    plan = plan_page(found.incoming, links, *_known(sql, context, found.incoming, links))
-    counts.deleted = page_writes.delete_links(sql, context, gone, page.checkpoint.page) if gone else 0
-    counts.created, counts.updated = len(plan.of("created", "restored")), len(plan.of("updated"))
-    counts.linked, counts.conflicts = len(plan.of("linked")), len(plan.conflicts)
-    counts.unchanged += len(plan.of("same"))
+    found, page = _sort(context, prepared, news), prepared.end.checkpoint.page
+    rejected = [bad for page in prepared.pages for bad in page.rejected]
+    found.failures += [
+        Failure(bad.id or f"page-{page}-{n}", "no_id", None, bad.reason, "", bad.data) for n, bad in enumerate(rejected)
+    ]
+    counts = Counts(
+        read=sum(len(page.records) for page in prepared.pages) + len(rejected), unchanged=found.unchanged,
+        filtered=found.filtered, failed=len(found.failures),
+    )  # fmt: skip
+    gone = _tombstones(sql, context, prepared, before or Counts())
+    known = _known(sql, context, found.incoming, links)
+    plan = plan_page(
+        found.incoming, known, context.directions, new_ids(len(found.incoming)) if found.incoming else [],
+        began=prepared.began, trusted_clock=context.trusted_clock,
+    )  # fmt: skip
+    counts.deleted = page_deletes.delete_links(sql, context, gone, page) if gone else 0
+    _count(counts, plan)
     with sql.pipeline():
-        page_writes.write_records(sql, context, plan)
-        page_writes.write_links(sql, context, plan)
-        page_writes.write_changes(sql, context, plan, page.checkpoint.page)
-        page_writes.write_failures(sql, context, found.failures)
-        page_writes.write_conflicts(sql, context, plan)
-        page_writes.resolve_failures(sql, context, [write.incoming.external_id for write in plan.writes])
+        _write(sql, context, plan, found, page)
         if context.run_stream_id:
             if context.full:
-                page_writes.remember_seen(sql, context, page.checkpoint.page, list(prepared.records))
-            checkpoint = {"at": page.checkpoint.to_json(), "last": page.last}
-            page_writes.advance(sql, context, vars(counts), page.total, checkpoint)
+                page_writes.remember_seen(sql, context, page, list(prepared.records))
+            end = prepared.end
+            checkpoint = {"at": end.checkpoint.to_json(), "last": end.last}
+            page_writes.advance(sql, context, vars(counts), len(prepared.pages), end.total, checkpoint)
+    _pass_on(sql, context, plan)
     if counts.failed or counts.conflicts:
         fleet.touch(context.tenant_id, context.installation_id)
-    return counts
+    return Applied(counts, plan.stale)
+
+
+def _count(counts: Counts, plan: Plan) -> None:
+    counts.created, counts.updated = len(plan.of("created", "restored")), len(plan.of("updated"))
+    counts.linked = len(plan.of("linked"))
+    counts.conflicts = len(plan.conflicts) + sum(bool(write.open or write.revived) for write in plan.writes)
+    counts.unchanged += len(plan.of("same")) + len(plan.stale) + plan.left
+
+
+def _write(sql: Raw, context: PageContext, plan: Plan, found: _Sorted, page: int) -> None:
+    page_writes.write_records(sql, context, plan)
+    page_writes.write_links(sql, context, plan)
+    page_writes.write_changes(sql, context, plan, page)
+    page_failures.write_failures(sql, context, found.failures)
+    page_conflicts.write_conflicts(sql, context, plan)
+    known = [write.incoming.external_id for write in plan.writes]
+    page_failures.resolve_failures(sql, context, known)
+    met = [w.incoming.external_id for w in plan.writes if w.operation != "created" and not (w.open or w.revived)]
+    page_conflicts.settle_agreed(sql, context, met)
+    page_echoes.note(sql, context, plan)
+
+
+def _pass_on(sql: Raw, context: PageContext, plan: Plan) -> None:
+    """Plan what the other sides, and this one, must hear of what a page has changed."""
+    if not context.outs:
+        return
+    here = context.out
+    rows = [
+        (out, write.record_id)
+        for write in plan.writes
+        for out in context.outs
+        if (write.sends if out == here else write.operation in ("created", "restored") or write.after)
+    ]
+    intents.plan(sql, context.tenant_id, rows, cause=context.writer)
 
 
 def _sort(context: PageContext, prepared: Prepared, news: dict[str, Linked | None]) -> _Sorted:
@@ -134,8 +149,15 @@ def _sort(context: PageContext, prepared: Prepared, news: dict[str, Linked | Non
         if mapped.failed:
             found.failures.append(_failure(record, mapped.problems))
             continue
+        if context.left_out and context.left_out(mapped.values):
+            found.filtered += 1
+            continue
         key = normalise(mapped.values.get(context.match_key)) if context.match_key else None
-        found.incoming.append(Incoming(external_id, mapped.values, prepared.hashes[external_id], record.version, key))
+        found.incoming.append(
+            Incoming(
+                external_id, mapped.values, prepared.hashes[external_id], record.version, key, record.updated_at
+            )
+        )  # fmt: skip
     return found
 
 
@@ -151,23 +173,23 @@ def _title(data: dict[str, Any]) -> str:
     return (text or str((inner or {}).get("name") or (inner or {}).get("email") or ""))[:120]
 
 
-def _known(
-    sql: page_writes.Raw, context: PageContext, incoming: list[Incoming], links: dict[str, Linked]
-) -> tuple[dict[uuid.UUID, Held], dict[str, tuple[uuid.UUID, ...]], list[uuid.UUID]]:
+def _known(sql: Raw, context: PageContext, incoming: list[Incoming], links: dict[str, Linked]) -> Known:
     unlinked = [item.key for item in incoming if item.key and item.external_id not in links]
     matches = page_writes.find_matches(sql, context, unlinked) if unlinked else {}
     wanted = {links[item.external_id].record_id for item in incoming if item.external_id in links}
     wanted.update(hits[0] for hits in matches.values() if len(hits) == 1)
     held = page_writes.hold_records(sql, context, sorted(wanted)) if wanted else {}
-    return held, matches, new_ids(len(incoming)) if incoming else []
+    echoes = page_echoes.find(sql, context, list(links)) if links and context.out else {}
+    return Known(links, held, matches, echoes)
 
 
-def _tombstones(sql: page_writes.Raw, context: PageContext, deleted: Sequence[str], before: int) -> list[str]:
+def _tombstones(sql: Raw, context: PageContext, prepared: Prepared, before: Counts) -> list[str]:
+    deleted = [external_id for page in prepared.pages for external_id in page.deleted]
     if not deleted or context.delete_policy == "ignore":
         return []
-    gone = [name for name, link in page_writes.find_links(sql, context, list(deleted)).items() if not link.deleted]
-    live = page_writes.count_live(sql, context) if gone else 0
-    verdict = judge(before + len(gone), before + live, seen=None, confirmed=context.confirmed)
-    if verdict.ask:
-        raise DeletesNeedConfirmationError(before + len(gone), before + live)
+    gone = [name for name, link in page_writes.find_links(sql, context, deleted).items() if not link.deleted]
+    live = page_deletes.count_live(sql, context) if gone else 0
+    candidates, total = before.deleted + len(gone), before.deleted + live
+    if judge(candidates, total, seen=None, confirmed=context.confirmed).ask:
+        raise QuestionError("deletes", candidates=candidates, live=total)
     return gone

@@ -1,17 +1,19 @@
 """A pass: one stream read from its first page to its last, within a run."""
 
 import uuid
+from dataclasses import fields
 
 from app.clock import now
 from app.db import db
 from app.models.installations import Installation, InstallationStream, Mapping
 from app.models.runs import PassPage, Run, RunStream
-from app.services import page_writes
+from app.services import intents, page_deletes, page_writes
 from app.services.object_types import fields_of, key_fields_of
-from app.services.pages import DeletesNeedConfirmationError, PageContext
+from app.services.page_context import Counts, PageContext, QuestionError
 from app.sync.deletes import judge
+from app.sync.merge import Directions
 from app.tenancy import scoped
-from connectors.sdk import Checkpoint, Manifest, compile_mapping, rules_from_json
+from connectors.sdk import Checkpoint, CompiledMapping, Manifest, compile_filters, compile_mapping, rules_from_json
 
 
 def list_streams(tenant_id: uuid.UUID, run_id: uuid.UUID) -> list[RunStream]:
@@ -41,23 +43,37 @@ def open_context(
             Mapping.installation_id == installation.id, Mapping.stream == stream, Mapping.version == version
         )
     ).one()
-    match_key = manifest.stream(stream).match_key
+    declared, targets = manifest.stream(stream), fields_of(installed.object_type)
+    match_key = declared.match_key
+    compiled = compile_mapping(rules_from_json(mapping.rules), targets, direction=installed.direction)
     return PageContext(
         tenant_id=tenant_id,
         installation_id=installation.id,
         stream=stream,
         object_type=installed.object_type,
-        mapping=compile_mapping(rules_from_json(mapping.rules), fields_of(installed.object_type)),
+        mapping=compiled,
         mapping_version=version,
         match_key=match_key,
         key_fields=tuple(dict.fromkeys((*key_fields_of(installed.object_type), *([match_key] if match_key else [])))),
         writer=installation.name,
+        directions=_directions(compiled, installed),
+        outs=intents.outs_of(tenant_id, installed.object_type),
+        left_out=compile_filters(mapping.filters, targets) if mapping.filters else None,
+        trusted_clock=declared.trusted_clock,
         delete_policy=installed.delete_policy,
         run_id=run.id if run else None,
         run_stream_id=run_stream.id if run_stream else None,
         full=bool(run_stream and run_stream.mode == "full"),
         confirmed=bool(run and run.confirmed),
     )
+
+
+def _directions(mapping: CompiledMapping, installed: InstallationStream) -> Directions:
+    return Directions(
+        incoming=frozenset(mapping.incoming_targets), outgoing=frozenset(mapping.outgoing_targets),
+        policy=installed.conflict_policy, policies=mapping.policies,  # type: ignore[arg-type]  # checked by the table
+        creates=installed.direction != "out",
+    )  # fmt: skip
 
 
 def open_checkpoint(tenant_id: uuid.UUID, installation_id: uuid.UUID, run_stream: RunStream) -> Checkpoint:
@@ -74,10 +90,15 @@ def is_read(run_stream: RunStream) -> bool:
     return bool(run_stream.checkpoint and run_stream.checkpoint["last"])
 
 
+def counts_of(run_stream: RunStream) -> Counts:
+    """Return what the pages of a pass have counted so far."""
+    return Counts(**{item.name: getattr(run_stream, item.name) for item in fields(Counts)})
+
+
 def finish_pass(context: PageContext, run_stream: RunStream, next_since: str | None) -> None:
     """End a pass: after a full one look for what is gone; then store where the next incremental pass starts.
 
-    DeletesNeedConfirmationError leaves the pass unfinished, to be ended again after the answer.
+    QuestionError leaves the pass unfinished, to be ended again after the answer.
     """
     # Pages count past the session: what it remembers of the row is from before the first of them.
     db.session.refresh(run_stream)
@@ -88,6 +109,7 @@ def finish_pass(context: PageContext, run_stream: RunStream, next_since: str | N
             run_stream.deleted += _delete_missing(context, run_stream)
         installed.last_complete_at = now()
         installed.full_pass_due = installed.mapping_version != run_stream.mapping_version
+        intents.plan_missing(page_writes.connection(), context)
     installed.since = next_since
     run_stream.state, run_stream.finished_at = "done", now()
     db.session.execute(
@@ -101,39 +123,14 @@ def _delete_missing(context: PageContext, run_stream: RunStream) -> int:
     if context.delete_policy == "ignore" or not _shows_all(run_stream):
         return 0
     sql = page_writes.connection()
-    # On a tenant that was empty a minute ago PostgreSQL expects one link and would look through all that was seen for
-    # each of them (measured: 14 s instead of 30 ms for 20,000).
-    sql.execute("SELECT set_config('enable_nestloop', 'off', true)")
-    key = (context.tenant_id, context.installation_id, context.stream)
-    seen = "SELECT unnest(external_ids) FROM pass_pages WHERE tenant_id = %b AND run_stream_id = %b"
-    marks = (context.tenant_id, run_stream.id)
-    where = "l.tenant_id = %b AND l.installation_id = %b AND l.stream = %b AND l.deleted_at IS NULL"
-    live, absent, marked = sql.execute(
-        f"WITH seen AS MATERIALIZED (SELECT DISTINCT unnest AS id FROM ({seen}) AS u) SELECT count(*), "  # noqa: S608  # constants
-        "count(*) FILTER (WHERE s.id IS NULL), count(*) FILTER (WHERE l.missing_passes > 0) "
-        f"FROM links l LEFT JOIN seen s ON s.id = l.external_id WHERE {where}",
-        (*marks, *key),
-    ).fetchone() or (0, 0, 0)
-    if not absent and not marked:
+    live, missing, marks = page_deletes.find_missing(sql, context, run_stream.id)
+    if not marks:
         return 0
-    missing = [
-        row[0]
-        for row in sql.execute(
-            f"WITH seen AS MATERIALIZED ({seen}) SELECT l.external_id FROM links l WHERE {where} "  # noqa: S608  # constants
-            "AND l.missing_passes >= 1 AND NOT EXISTS (SELECT 1 FROM seen s WHERE s.unnest = l.external_id)",
-            (*marks, *key),
-        )
-    ]
     verdict = judge(len(missing), live, seen=run_stream.read, confirmed=context.confirmed)
     if verdict.ask:
-        raise DeletesNeedConfirmationError(len(missing), live)
-    sql.execute(
-        f"WITH seen AS MATERIALIZED ({seen}) UPDATE links l SET missing_passes = CASE WHEN EXISTS "  # noqa: S608  # as above
-        f"(SELECT 1 FROM seen s WHERE s.unnest = l.external_id) THEN 0 ELSE l.missing_passes + 1 END WHERE {where} "
-        "AND (l.missing_passes > 0 OR NOT EXISTS (SELECT 1 FROM seen s WHERE s.unnest = l.external_id))",
-        (*marks, *key),
-    )
-    return page_writes.delete_links(sql, context, missing, run_stream.pages) if verdict.apply else 0
+        raise QuestionError("deletes", candidates=len(missing), live=live)
+    page_deletes.mark_missing(sql, context, run_stream.id)
+    return page_deletes.delete_links(sql, context, missing, run_stream.pages) if verdict.apply else 0
 
 
 def _shows_all(run_stream: RunStream) -> bool:

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -12,7 +13,7 @@ from app.errors import ConflictError, NotFoundError
 from app.ids import new_id
 from app.models.installations import Installation, InstallationStream, Schedule
 from app.models.runs import HttpExchange, Run, RunStream
-from app.services import problems, tasks, vendor_hosts
+from app.services import intents, problems, tasks, vendor_hosts
 from app.sync.outcome import StreamEnd, end_of
 from app.sync.retry import PAUSE_AFTER, WARN_AFTER, Decision
 from app.tenancy import scoped
@@ -85,25 +86,30 @@ def stop_run(tenant_id: uuid.UUID, run_id: uuid.UUID) -> None:
     queue_sync(tenant_id, get_run(tenant_id, run_id).installation_id)
 
 
-def confirm_deletes(tenant_id: uuid.UUID, run_id: uuid.UUID, user_id: uuid.UUID) -> None:
-    """Let a run that asked about its deletes go on from where it stopped."""
+def confirm(tenant_id: uuid.UUID, run_id: uuid.UUID, user_id: uuid.UUID) -> None:
+    """Let a run that asked a question go on from where it stopped: the answer is yes."""
     asking = db.session.scalar(scoped(Run, tenant_id).where(Run.id == run_id, Run.state == "asking").with_for_update())
     if asking is None:
         raise ConflictError("This run no longer waits for an answer.")
-    asking.state, asking.confirmed, asking.started_by, asking.finished_at = "running", True, user_id, None
+    asking.state, asking.started_by, asking.finished_at = "running", user_id, None
+    if (asking.question or {}).get("kind") == "promise":
+        asking.promise_confirmed = True
+    else:
+        asking.confirmed = True
+    asking.question = None
     streams = update(RunStream).where(RunStream.tenant_id == tenant_id, RunStream.run_id == run_id)
     db.session.execute(streams.where(RunStream.state == "asking").values(state="reading"))
-    problems.close(tenant_id, asking.installation_id, "deletes_ask")
+    _close_question(tenant_id, asking.installation_id)
     queue_sync(tenant_id, asking.installation_id)
 
 
-def decline_deletes(tenant_id: uuid.UUID, run_id: uuid.UUID) -> None:
-    """End a run that asked about its deletes without deleting anything."""
+def decline(tenant_id: uuid.UUID, run_id: uuid.UUID) -> None:
+    """End a run that asked a question: the answer is no, and nothing of what it asked about is done."""
     asking = db.session.scalar(scoped(Run, tenant_id).where(Run.id == run_id, Run.state == "asking").with_for_update())
     if asking is None:
         raise ConflictError("This run no longer waits for an answer.")
     _end(tenant_id, asking, "stopped")
-    problems.close(tenant_id, asking.installation_id, "deletes_ask")
+    _close_question(tenant_id, asking.installation_id)
 
 
 def begin(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Run | None:
@@ -182,6 +188,7 @@ def finish(tenant_id: uuid.UUID, run: Run) -> None:
         )  # fmt: skip
     still = [problems.stream_signature(stream.stream) for stream in end.failed]
     problems.close_run_problems(tenant_id, run.installation_id, but=still)
+    intents.wake_waiting(tenant_id, run.installation_id)
     problems.sum_up_failed_records(tenant_id, run.installation_id, run.id)
 
 
@@ -230,16 +237,19 @@ def fail(tenant_id: uuid.UUID, run: Run, decision: Decision, error: ConnectorErr
     run.error_fix, run.error_detail = error.fix, error.message[:1000]
     installation = get_installation(tenant_id, run.installation_id)
     installation.failures_in_row += 1
-    blocks = decision.kind == "block"
-    if blocks:
-        installation.blocked_code = decision.code
-    problems.open_problem(
-        tenant_id, run.installation_id, decision.code, error.user_message, error.fix, detail=error.message,
-        run_id=run.id, stops_sync=blocks,
-    )  # fmt: skip
     problems.sum_up_failed_records(tenant_id, run.installation_id, run.id)
-    if blocks:
+    if decision.kind == "block":
+        block(tenant_id, run.installation_id, decision, error, run_id=run.id)
         return
+    problems.open_problem(
+        tenant_id,
+        run.installation_id,
+        decision.code,
+        error.user_message,
+        error.fix,
+        detail=error.message,
+        run_id=run.id,
+    )
     if installation.failures_in_row >= PAUSE_AFTER:
         _pause(installation, run, error)
     elif installation.failures_in_row >= WARN_AFTER:
@@ -266,15 +276,38 @@ def _pause(installation: Installation, run: Run, error: ConnectorError) -> None:
     )  # fmt: skip
 
 
-def ask(tenant_id: uuid.UUID, run: Run, candidates: int, live: int) -> None:
-    """Stop before deleting: the run would remove more than the guard allows and a person must say so."""
-    run.state, run.finished_at = "asking", now()
-    message = f"This run would delete {candidates:,} of {live:,} records. Nothing has been deleted."
+def block(
+    tenant_id: uuid.UUID, installation_id: uuid.UUID, decision: Decision, error: ConnectorError,
+    *, run_id: uuid.UUID | None = None,
+) -> None:  # fmt: skip
+    """Stop an installation until a person acts: its problem says what to do."""
+    get_installation(tenant_id, installation_id).blocked_code = decision.code
     problems.open_problem(
-        tenant_id, run.installation_id, "deletes_ask", message,
-        "Look whether the records are really gone at the other side, then confirm the deletes or leave the records.",
-        run_id=run.id, stops_sync=True,
+        tenant_id, installation_id, decision.code, error.user_message, error.fix, detail=error.message, run_id=run_id,
+        stops_sync=True,
     )  # fmt: skip
+
+
+def ask(tenant_id: uuid.UUID, run: Run, question: dict[str, Any]) -> None:
+    """Stop before something large: `question` has its kind and the numbers, and a person must say yes or no."""
+    run.state, run.finished_at, run.question = "asking", now(), question
+    code, message, fix = _QUESTIONS[question["kind"]](question)
+    problems.open_problem(tenant_id, run.installation_id, code, message, fix, run_id=run.id, stops_sync=True)
+
+
+def _about_deletes(question: dict[str, Any]) -> tuple[str, str, str]:
+    return (
+        "deletes_ask",
+        f"This run would delete {question['candidates']:,} of {question['live']:,} records. Nothing has been deleted.",
+        "Look whether the records are really gone at the other side, then confirm the deletes or leave the records.",
+    )
+
+
+_QUESTIONS = {"deletes": _about_deletes}
+
+
+def _close_question(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:
+    problems.close(tenant_id, installation_id, "deletes_ask")
 
 
 def keep_exchanges(tenant_id: uuid.UUID, run: Run, exchanges: list[Exchange]) -> None:

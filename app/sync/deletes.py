@@ -1,6 +1,8 @@
-"""When deletes may be applied, and when a person is asked first (reliability 3.2, D12 and D13)."""
+"""When deletes may be applied, when a person is asked first, and which of them an edit stands against."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 SHARE = 0.20
 FLOOR = 20
@@ -15,7 +17,7 @@ class Verdict:
 
 
 def judge(candidates: int, live: int, *, seen: int | None, confirmed: bool) -> Verdict:
-    """Decide about `candidates` deletes among `live` links.
+    """Decide about `candidates` deletes among `live` links (reliability 3.2, D12 and D13).
 
     `seen` is how many records a complete pass has shown, None for explicit tombstones. A side that shows nothing
     at all never deletes. More than 20 and more than 20 % asks, unless a person has confirmed this run.
@@ -27,3 +29,8 @@ def judge(candidates: int, live: int, *, seen: int | None, confirmed: bool) -> V
     if candidates > FLOOR and candidates > SHARE * live and not confirmed:
         return Verdict(False, True)
     return Verdict(True, False)
+
+
+def edited(base: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a record that were changed here since both sides agreed: a delete must not take them away."""
+    return {name: data.get(name) for name, value in base.items() if data.get(name) != value}

@@ -1,28 +1,30 @@
 """What to do with the records of one page: pure, dataclasses in and out."""
 
-import hashlib
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
-import orjson
+from app.sync.echoes import Echo, listen
+from app.sync.hashes import digest
+from app.sync.merge import Clash, Directions, Merged, Side, merge, unsent
 
-
-def digest(data: Any) -> bytes:
-    """Return 16 bytes that differ when `data` (JSON) differs; key order does not matter."""
-    return hashlib.blake2b(orjson.dumps(data, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
+__all__ = ["Held", "Incoming", "Known", "Linked", "Plan", "Write", "difference", "digest", "plan_page"]
 
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """What the link of an external record says."""
+    """What the link of an external record says. `written_at`: when our last write to it was answered."""
 
     id: uuid.UUID
     record_id: uuid.UUID
     source_hash: bytes
     mapping_version: int
     deleted: bool
+    base: Mapping[str, Any] = field(default_factory=dict)
+    external_version: str | None = None
+    written_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Held:
 
     data: dict[str, Any]
     deleted: bool
+    updated_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +45,28 @@ class Incoming:
     source_hash: bytes
     version: str | None
     key: str | None
+    updated_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the database says about a page: links by external id, records by id, match key -> records that have it.
+
+    `echoes`: our own writes of the last day by external id, newest first.
+    """
+
+    links: Mapping[str, Linked] = field(default_factory=dict)
+    held: Mapping[uuid.UUID, Held] = field(default_factory=dict)
+    matches: Mapping[str, tuple[uuid.UUID, ...]] = field(default_factory=dict)
+    echoes: Mapping[str, tuple[Echo, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One record to write. `operation`: created, updated, linked, restored, or same (the link alone is new)."""
+    """One record to write. `operation`: created, updated, linked, restored, or same (the link alone is new).
+
+    `open` and `decided` are the fields both sides have changed, `sends`: the other side has to hear of it.
+    """
 
     operation: str
     incoming: Incoming
@@ -54,14 +74,28 @@ class Write:
     data: dict[str, Any]
     before: dict[str, Any]
     after: dict[str, Any]
+    base: Mapping[str, Any]
+    open: tuple[Clash, ...] = ()
+    decided: tuple[Clash, ...] = ()
+    sends: bool = False
+    # The record was deleted here while it was edited there: the edit is kept, and a person looks.
+    revived: bool = False
 
 
 @dataclass(slots=True)
 class Plan:
-    """The writes of a page and what could not be decided."""
+    """The writes of a page and what could not be decided.
+
+    `stale` was read before our own last write was answered and has to be read again; `left` is of no interest here;
+    `consumed` and `near` are those of the echo ledger.
+    """
 
     writes: list[Write] = field(default_factory=list)
     conflicts: list[tuple[Incoming, tuple[uuid.UUID, ...]]] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
+    left: int = 0
+    consumed: list[uuid.UUID] = field(default_factory=list)
+    near: list[uuid.UUID] = field(default_factory=list)
 
     def of(self, *operations: str) -> list[Write]:
         """Return the writes of these operations."""
@@ -79,44 +113,112 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[dict[str
 
 
 def plan_page(
-    incoming: Iterable[Incoming],
-    links: Mapping[str, Linked],
-    held: Mapping[uuid.UUID, Held],
-    matches: Mapping[str, tuple[uuid.UUID, ...]],
-    ids: Iterable[uuid.UUID],
-) -> Plan:
+    incoming: Iterable[Incoming], known: Known, directions: Directions, ids: Iterable[uuid.UUID],
+    *, began: datetime | None = None, trusted_clock: bool = False,
+) -> Plan:  # fmt: skip
     """Decide for each mapped record of a page.
 
-    `links` by external id, `held` by record id, `matches` match key -> records that have it, `ids` fresh ones for
-    new records. Two records of one page with the same key become one record; a later page finds it by its key.
+    `ids` are fresh ones for new records, `began` is when the page was asked for, by PostgreSQL's clock. Two records of
+    one page with the same key become one record; a later page finds it by its key.
     """
     plan, fresh = Plan(), iter(ids)
-    current = dict(held)
-    known = dict(matches)
+    current, matches = dict(known.held), dict(known.matches)
     for item in incoming:
-        link = links.get(item.external_id)
-        hits = (link.record_id,) if link else known.get(item.key, ()) if item.key else ()
+        link = known.links.get(item.external_id)
+        if link and _is_stale(link, item, began):
+            plan.stale.append(item.external_id)
+            continue
+        hits = (link.record_id,) if link else matches.get(item.key, ()) if item.key else ()
         if len(hits) > 1:
             plan.conflicts.append((item, hits))
             continue
-        if not hits:
-            record_id = next(fresh)
-            write = Write("created", item, record_id, item.values, {}, item.values)
+        if hits:
+            echoes = known.echoes.get(item.external_id, ())
+            write = _join(plan, item, link, hits[0], current[hits[0]], directions, echoes, trusted_clock)
+        elif directions.creates:
+            write = _create(item, fresh, directions)
             if item.key:
-                known[item.key] = (record_id,)
+                matches[item.key] = (write.record_id,)
         else:
-            write = _join(item, link, hits[0], current[hits[0]])
+            plan.left += 1
+            continue
         plan.writes.append(write)
         current[write.record_id] = Held(write.data, False)
     return plan
 
 
-def _join(item: Incoming, link: Linked | None, record_id: uuid.UUID, record: Held) -> Write:
-    before, after = difference(record.data, item.values)
-    if (link is not None and link.deleted) or record.deleted:
-        operation = "restored"
-    elif link is None:
-        operation = "linked"
-    else:
-        operation = "updated" if after else "same"
-    return Write(operation, item, record_id, {**record.data, **item.values}, before, after)
+def _is_stale(link: Linked, item: Incoming, began: datetime | None) -> bool:
+    if link.written_at is None or began is None or began > link.written_at:
+        return False
+    return item.version is None or item.version != link.external_version
+
+
+def _create(item: Incoming, fresh: Iterator[uuid.UUID], directions: Directions) -> Write:
+    values = item.values
+    if len(directions.incoming) < len(values):
+        values = {name: value for name, value in values.items() if name in directions.incoming}
+    return Write("created", item, next(fresh), values, {}, values, item.values)
+
+
+def _join(
+    plan: Plan, item: Incoming, link: Linked | None, record_id: uuid.UUID, record: Held, directions: Directions,
+    echoes: tuple[Echo, ...], trusted_clock: bool,
+) -> Write:  # fmt: skip
+    base = link.base if link else {}
+    heard = listen(base, item.values, echoes) if echoes else None
+    if heard:
+        plan.consumed += heard.consumed
+        plan.near += heard.near
+    if record.deleted:
+        return _join_deleted(item, link, record_id, record, directions)
+    newer = _newer(item, record) if trusted_clock else None
+    merged = merge(base, record.data, item.values, directions, newer=newer, echoed=heard.fields if heard else ())
+    before, after = difference(record.data, merged.values)
+    operation = "linked" if link is None else "restored" if link.deleted else "updated" if after else "same"
+    return _write(operation, item, record_id, merged, before, after, directions)
+
+
+def _write(
+    operation: str, item: Incoming, record_id: uuid.UUID, merged: Merged, before: dict[str, Any],
+    after: dict[str, Any], directions: Directions, *, revived: bool = False,
+) -> Write:  # fmt: skip
+    asked = tuple(clash for clash in merged.clashes if clash.winner is None)
+    decided = tuple(clash for clash in merged.clashes if clash.winner is not None)
+    waiting = {clash.field for clash in asked}
+    sends = any(name not in waiting for name in unsent(merged.values, merged.base, directions.outgoing))
+    return Write(
+        operation, item, record_id, merged.values, before, after, merged.base, asked, decided, sends, revived
+    )  # fmt: skip
+
+
+def _join_deleted(
+    item: Incoming, link: Linked | None, record_id: uuid.UUID, record: Held, directions: Directions
+) -> Write:
+    """Join with a record that is deleted here: an edit over there brings it back, the same values again do not."""
+    if link and not link.deleted and all(link.base.get(name) == value for name, value in item.values.items()):
+        return Write("same", item, record_id, record.data, {}, {}, link.base)
+    values = {**record.data, **{n: v for n, v in item.values.items() if n in directions.incoming}}
+    before, after = difference(record.data, values)
+    revived = link is not None and not link.deleted
+    merged = Merged(values, dict(item.values), ())
+    return _write("restored", item, record_id, merged, before, after, directions, revived=revived)
+
+
+def _newer(item: Incoming, record: Held) -> Side | None:
+    there = _moment(item.updated_at)
+    if there is None or record.updated_at is None or there == record.updated_at:
+        return None
+    return "theirs" if there > record.updated_at else "ours"
+
+
+def _moment(text: str | None) -> datetime | None:
+    """Read a vendor's time: ISO 8601, or a number of seconds or milliseconds since 1970."""
+    if not text:
+        return None
+    try:
+        if text.isdigit():
+            return datetime.fromtimestamp(int(text) / (1000 if len(text) > 11 else 1), UTC)
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -43,8 +43,8 @@ def stop(run_id: uuid.UUID) -> Response:
 def confirm(run_id: uuid.UUID) -> Response:
     who = viewer()
     with transaction():
-        runs.confirm_deletes(who.tenant_id, run_id, who.user.id)
-        audit.write(who.tenant_id, "run.deletes_confirmed", "run", str(run_id))
+        runs.confirm(who.tenant_id, run_id, who.user.id)
+        audit.write(who.tenant_id, "run.confirmed", "run", str(run_id))
     return go(f"/runs/{run_id}")
 
 
@@ -53,7 +53,7 @@ def confirm(run_id: uuid.UUID) -> Response:
 def keep(run_id: uuid.UUID) -> Response:
     tenant_id = viewer().tenant_id
     with transaction():
-        runs.decline_deletes(tenant_id, run_id)
-        audit.write(tenant_id, "run.deletes_declined", "run", str(run_id))
+        runs.decline(tenant_id, run_id)
+        audit.write(tenant_id, "run.declined", "run", str(run_id))
     flash("The run has ended. The records stay.")
     return go(f"/runs/{run_id}")

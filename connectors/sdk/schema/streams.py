@@ -183,6 +183,9 @@ class Stream(Closed):
     id: Path = "id"
     version: Path | None = None
     updated: Path | None = None
+    trusted_clock: bool = Field(
+        False, description="`updated` is the time of the last change by a clock that can be compared with ours."
+    )
     total: Path | None = None
     total_header: Header | None = None
     paging: Paging = Paging()

@@ -1,0 +1,235 @@
+"""Taking planned writes up: what each record needs now is decided, and committed as sent before any request."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from app.arrays import blobs, texts, uuids
+from app.services import intents, page_deletes, page_writes, problems
+from app.services.intent_failures import Refusal, refuse
+from app.services.page_context import Out, PageContext
+from app.services.page_writes import Raw, as_json
+from app.sync.deletes import judge
+from app.sync.echoes import hash_of
+from app.sync.outbound import Abilities, Tie, Todo, decide
+from app.sync.plan import Held
+
+BATCH = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A write that is committed as sent. Its id is reference and idempotency key; `values` are the host's fields.
+
+    `doubt`: it was sent before and no answer came. `base` is what was last agreed on with this external record.
+    """
+
+    id: uuid.UUID
+    record_id: uuid.UUID
+    operation: str
+    external_id: str | None
+    version: str | None
+    values: Mapping[str, Any]
+    payload: Mapping[str, Any]
+    base: Mapping[str, Any] = field(default_factory=dict)
+    more: bool = False
+    first_sent_at: datetime | None = None
+    tries: int = 0
+    doubt: bool = False
+
+
+def next_stream(sql: Raw, tenant_id: uuid.UUID, installation_id: uuid.UUID) -> str | None:
+    """Return the stream of the write that has waited longest and is due, None when there is none."""
+    row = sql.execute(
+        "SELECT stream FROM intents WHERE tenant_id = %b AND installation_id = %b "
+        "AND state IN ('planned', 'in_doubt') AND due_at <= clock_timestamp() ORDER BY due_at LIMIT 1",
+        (tenant_id, installation_id),
+    ).fetchone()
+    return str(row[0]) if row else None
+
+
+def find_lost(sql: Raw, tenant_id: uuid.UUID, installation_id: uuid.UUID) -> int:
+    """Put in doubt what a worker that is gone had sent; return how many. The caller holds the only lease."""
+    lost = sql.execute(
+        "UPDATE intents SET state = 'in_doubt', due_at = now() WHERE tenant_id = %b AND installation_id = %b "
+        "AND state = 'sent'",
+        (tenant_id, installation_id),
+    )
+    return lost.rowcount
+
+
+def claim(sql: Raw, context: PageContext, abilities: Abilities, *, limit: int = BATCH) -> list[Sending]:
+    """Take up to `limit` due writes of a stream, decide each by the record as it is now, and mark them as sent.
+
+    Commit before anything is sent. Writes that need nothing are dropped, those that cannot be made are refused.
+    """
+    _repeat_doubtful(sql, context)
+    rows = sql.execute(
+        "SELECT id, record_id, operation, state, values, payload, sent_at, tries FROM intents WHERE tenant_id = %b "
+        "AND installation_id = %b AND stream = %b AND state IN ('planned', 'in_doubt') "
+        "AND due_at <= clock_timestamp() ORDER BY due_at, id LIMIT %b FOR UPDATE SKIP LOCKED",
+        (context.tenant_id, context.installation_id, context.stream, limit),
+    ).fetchall()
+    doubts = [row for row in rows if row[3] == "in_doubt"]
+    sending = [
+        Sending(row[0], row[1], "create", None, None, row[4], row[5], first_sent_at=row[6], tries=row[7], doubt=True)
+        for row in doubts
+    ]
+    planned = [(row[0], row[1], row[2] == "create") for row in rows if row[3] == "planned"]
+    if planned:
+        sending += _decide(sql, context, abilities, planned)
+    _mark_sent(sql, context, [item for item in sending if not item.doubt])
+    return sending
+
+
+def _repeat_doubtful(sql: Raw, context: PageContext) -> None:
+    """An update or delete without an answer is made again: values are absolute. Its row stays, for its echo."""
+    rows = sql.execute(
+        "UPDATE intents SET state = 'dropped', error_code = 'answer_lost', settled_at = now(), again = false "
+        "WHERE tenant_id = %b AND installation_id = %b AND stream = %b AND state = 'in_doubt' "
+        "AND operation IN ('update', 'delete') AND due_at <= clock_timestamp() RETURNING record_id",
+        (context.tenant_id, context.installation_id, context.stream),
+    ).fetchall()
+    here = Out(context.installation_id, context.stream)
+    intents.plan(sql, context.tenant_id, [(here, row[0]) for row in rows], cause="An answer was lost")
+
+
+def hold_deletes(sql: Raw, context: PageContext) -> None:
+    """Ask a person before more than the guard allows is deleted over there."""
+    due = (
+        "FROM intents n JOIN records r ON r.tenant_id = n.tenant_id AND r.id = n.record_id WHERE n.tenant_id = %b "
+        "AND n.installation_id = %b AND n.stream = %b AND n.state = 'planned' AND n.operation <> 'delete' "
+        "AND r.deleted_at IS NOT NULL AND EXISTS (SELECT 1 FROM links l WHERE l.tenant_id = n.tenant_id "
+        "AND l.record_id = n.record_id AND l.installation_id = n.installation_id AND l.stream = n.stream "
+        "AND l.deleted_at IS NULL)"
+    )
+    place = (context.tenant_id, context.installation_id, context.stream)
+    row = sql.execute(f"SELECT count(*) {due}", place).fetchone()
+    candidates, live = (row[0] if row else 0), page_deletes.count_live(sql, context)
+    if context.delete_policy == "mirror" and judge(candidates, live, seen=None, confirmed=False).ask:
+        sql.execute(
+            "UPDATE intents SET state = 'parked', error_code = 'deletes_ask', settled_at = clock_timestamp() "  # noqa: S608  # constants only
+            f"WHERE tenant_id = %b AND id IN (SELECT n.id {due})",
+            (context.tenant_id, *place),
+        )
+        problems.open_problem(
+            context.tenant_id, context.installation_id, "deletes_out_ask",
+            f"{candidates:,} of {live:,} {context.stream} were deleted here. Nothing has been deleted at the other side.",
+            "Say whether they are to be deleted there as well, or to stay there.",
+            signature=f"deletes_out:{context.stream}", count=candidates,
+        )  # fmt: skip
+
+
+def _decide(
+    sql: Raw, context: PageContext, abilities: Abilities, planned: Sequence[tuple[uuid.UUID, uuid.UUID, bool]]
+) -> list[Sending]:
+    ids = list({record_id for _, record_id, _ in planned})
+    held = page_writes.hold_records(sql, context, ids)
+    ties, counts = _ties(sql, context, ids), _writes_last_hour(sql, context, ids)
+    sending: list[Sending] = []
+    dropped: list[tuple[uuid.UUID, str]] = []
+    refused: list[Refusal] = []
+    for intent_id, record_id, again in planned:
+        record = held.get(record_id)
+        if record is None:
+            dropped.append((intent_id, "There is no such record any more."))
+            continue
+        todo = decide(
+            record, ties.get(record_id, ()), abilities, left_out=_left_out(context, record),
+            writes_last_hour=counts.get(record_id, 0), again=again,
+        )  # fmt: skip
+        if todo.operation == "drop":
+            dropped.append((intent_id, todo.reason))
+        elif todo.operation == "park":
+            refused.append(
+                Refusal(intent_id, record_id, todo.tie.external_id if todo.tie else None, todo.reason, parks=True)
+            )
+        else:
+            made = _make(context, intent_id, record_id, record, todo)
+            sending.append(made) if isinstance(made, Sending) else refused.append(made)
+    _drop(sql, context, dropped)
+    refuse(sql, context, refused)
+    return sending
+
+
+def _left_out(context: PageContext, record: Held) -> str | None:
+    return context.left_out(record.data) if context.left_out and not record.deleted else None
+
+
+def _make(
+    context: PageContext, intent_id: uuid.UUID, record_id: uuid.UUID, record: Held, todo: Todo
+) -> Sending | Refusal:
+    made = context.mapping.outgoing(record.data, only=todo.fields)
+    tie = todo.tie or Tie("", {})
+    external_id = tie.external_id or None
+    if made.failed:
+        first = made.problems[0]
+        return Refusal(intent_id, record_id, external_id, "mapping_failed", first.message, field=first.field)
+    skipped = {problem.field for problem in made.problems}
+    values = {name: record.data.get(name) for name in todo.fields if name not in skipped}
+    return Sending(
+        intent_id, record_id, todo.operation, external_id, tie.version, values, made.fields, tie.base, todo.more
+    )
+
+
+def _ties(sql: Raw, context: PageContext, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[Tie]]:
+    rows = sql.execute(
+        "SELECT l.record_id, l.external_id, l.base, l.external_version, l.deleted_at IS NOT NULL, c.theirs FROM links l "
+        "LEFT JOIN conflicts c ON c.tenant_id = l.tenant_id AND c.installation_id = l.installation_id "
+        "AND c.stream = l.stream AND c.external_id = l.external_id AND c.state = 'open' AND c.kind = 'fields' "
+        "WHERE l.tenant_id = %b AND l.record_id = ANY(%b) AND l.installation_id = %b AND l.stream = %b ORDER BY l.id",
+        (context.tenant_id, uuids(ids), context.installation_id, context.stream),
+    )
+    found: dict[uuid.UUID, list[Tie]] = {}
+    for record_id, external_id, base, version, deleted, theirs in rows:
+        tie = Tie(external_id, base, version, deleted, frozenset(theirs or ()))
+        found.setdefault(record_id, []).append(tie)
+    return found
+
+
+def _writes_last_hour(sql: Raw, context: PageContext, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
+    # A person who has the record tried again starts the count anew.
+    rows = sql.execute(
+        "SELECT i.record_id, count(*) FROM intents i WHERE i.tenant_id = %b AND i.record_id = ANY(%b) "
+        "AND i.installation_id = %b AND i.stream = %b AND i.operation = 'update' AND i.sent_at > greatest("
+        "clock_timestamp() - interval '1 hour', (SELECT max(f.retry_at) FROM failed_records f WHERE "
+        "f.tenant_id = i.tenant_id AND f.installation_id = i.installation_id AND f.stream = i.stream "
+        "AND f.external_id = i.external_id AND f.direction = 'out' AND f.state = 'waiting')) GROUP BY i.record_id",
+        (context.tenant_id, uuids(ids), context.installation_id, context.stream),
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def _drop(sql: Raw, context: PageContext, dropped: Sequence[tuple[uuid.UUID, str]]) -> None:
+    if dropped:
+        ids, reasons = zip(*dropped, strict=True)
+        sql.execute(
+            "UPDATE intents n SET state = 'dropped', error_message = t.m, mapping_version = %b::int, "
+            "settled_at = clock_timestamp(), again = false FROM unnest(%b::uuid[], %b::text[]) AS t(i, m) "
+            "WHERE n.tenant_id = %b AND n.id = t.i",
+            (context.mapping_version, uuids(ids), texts(reasons), context.tenant_id),
+        )
+
+
+def _mark_sent(sql: Raw, context: PageContext, sending: Sequence[Sending]) -> None:
+    if not sending:
+        return
+    sql.execute(
+        "UPDATE intents n SET state = 'sent', operation = t.o, external_id = nullif(t.e, ''), "
+        "version = nullif(t.v, ''), fields = t.f::jsonb, values = t.a::jsonb, payload = t.p::jsonb, sent_hash = t.h, "
+        "answer_hash = NULL, echoed_at = NULL, mapping_version = %b::int, again = t.g <> '', tries = n.tries + 1, "
+        "sent_at = clock_timestamp() "
+        "FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::bytea[], "
+        "%b::text[]) AS t(i, o, e, v, f, a, p, h, g) WHERE n.tenant_id = %b AND n.id = t.i",
+        (
+            context.mapping_version, uuids([item.id for item in sending]), texts([item.operation for item in sending]),
+            texts([item.external_id or "" for item in sending]), texts([item.version or "" for item in sending]),
+            texts([as_json(sorted(item.values)) for item in sending]),
+            texts([as_json(dict(item.values)) for item in sending]),
+            texts([as_json(dict(item.payload)) for item in sending]),
+            blobs([hash_of(item.values, item.values) for item in sending]),
+            texts(["more" if item.more else "" for item in sending]), context.tenant_id,
+        ),
+    )  # fmt: skip

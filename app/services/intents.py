@@ -1,0 +1,160 @@
+"""Writes to the other side: planned in the transaction that changes a record, so that none is ever lost."""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, update
+
+from app.arrays import texts, uuids
+from app.clock import now
+from app.db import db, write
+from app.ids import raw_ids
+from app.models.installations import Installation, InstallationStream
+from app.models.intents import Intent
+from app.models.records import Record
+from app.services import problems, tasks, vendor_hosts
+from app.services.page_context import Out, PageContext
+from app.services.page_writes import Raw, connection
+from app.tenancy import scoped
+
+LIVE_STATES = ("planned", "sent", "in_doubt")
+_LIVE = "state in ('planned', 'sent', 'in_doubt')"
+
+
+def outs_of(tenant_id: uuid.UUID, object_type: str) -> tuple[Out, ...]:
+    """Return the streams that records of a type are written to; those of a paused installation wait."""
+    rows = db.session.execute(
+        select(InstallationStream.installation_id, InstallationStream.stream)
+        .join(
+            Installation,
+            (Installation.tenant_id == InstallationStream.tenant_id)
+            & (Installation.id == InstallationStream.installation_id),
+        )
+        .where(
+            InstallationStream.tenant_id == tenant_id, InstallationStream.object_type == object_type,
+            InstallationStream.enabled, InstallationStream.direction != "in",
+            Installation.state.in_(("active", "paused")),
+        )
+        .order_by(InstallationStream.id)
+    )  # fmt: skip
+    return tuple(Out(row[0], row[1]) for row in rows)
+
+
+def plan_changed(tenant_id: uuid.UUID, record_ids: Sequence[uuid.UUID], *, cause: str) -> int:
+    """Plan what changed records need at the other sides; call it in the transaction that changed them.
+
+    Returns how many writes are planned. `cause` says who made the change, for people to read.
+    """
+    types = db.session.execute(
+        select(Record.object_type, Record.id).where(Record.tenant_id == tenant_id, Record.id.in_(record_ids))
+    ).all()
+    outs = {name: outs_of(tenant_id, name) for name in {row[0] for row in types}}
+    rows = [(out, record_id) for object_type, record_id in types for out in outs[object_type]]
+    plan(connection(), tenant_id, rows, cause=cause)
+    return len(rows)
+
+
+def plan(sql: Raw, tenant_id: uuid.UUID, rows: Iterable[tuple[Out, uuid.UUID]], *, cause: str) -> None:
+    """Plan a write of each record to each stream, once however often it is planned, and wake the workers.
+
+    What is to be written is decided when it is sent: a record that changes ten times is written once.
+    """
+    rows = list(dict.fromkeys(rows))
+    if not rows:
+        return
+    sql.execute(
+        "INSERT INTO intents (tenant_id, id, installation_id, stream, record_id, cause) "  # noqa: S608  # constants only
+        "SELECT %b, i, n, s, r, %b FROM unnest(%b::uuid[], %b::uuid[], %b::text[], %b::uuid[]) AS t(i, n, s, r) "
+        f"ON CONFLICT (tenant_id, installation_id, stream, record_id) WHERE {_LIVE} DO UPDATE SET "
+        "again = intents.again OR intents.state <> 'planned', due_at = least(intents.due_at, now())",
+        (
+            tenant_id, cause[:200], uuids(raw_ids(len(rows))), uuids([out.installation_id for out, _ in rows]),
+            texts([out.stream for out, _ in rows]), uuids([record_id for _, record_id in rows]),
+        ),
+    )  # fmt: skip
+    for installation_id in sorted({out.installation_id for out, _ in rows}):
+        wake(tenant_id, installation_id)
+
+
+def plan_missing(sql: Raw, context: PageContext) -> int:
+    """Plan to create over there what only the host has, after a full pass; return how many."""
+    out = context.out
+    if out is None:
+        return 0
+    rows = sql.execute(
+        "SELECT r.id FROM records r WHERE r.tenant_id = %b AND r.object_type = %b AND r.deleted_at IS NULL "
+        "AND NOT EXISTS (SELECT 1 FROM links l WHERE l.tenant_id = r.tenant_id AND l.record_id = r.id "
+        "AND l.installation_id = %b AND l.stream = %b) "
+        # What was left out, refused or parked under this mapping is not tried again by each pass.
+        "AND NOT EXISTS (SELECT 1 FROM intents i WHERE i.tenant_id = r.tenant_id AND i.record_id = r.id "
+        "AND i.installation_id = %b AND i.stream = %b AND (i.state IN ('planned', 'sent', 'in_doubt') "
+        "OR (i.mapping_version = %b::int AND i.state <> 'confirmed'))) ORDER BY r.id",
+        (
+            context.tenant_id, context.object_type, context.installation_id, context.stream,
+            context.installation_id, context.stream, context.mapping_version,
+        ),
+    ).fetchall()  # fmt: skip
+    plan(sql, context.tenant_id, [(out, row[0]) for row in rows], cause=f"First sync with {context.writer}")
+    return len(rows)
+
+
+def answer_deletes(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, delete: bool) -> int:
+    """Delete over there what a person was asked about, or leave it there; return how many records it is about."""
+    asked = update(Intent).where(
+        Intent.tenant_id == tenant_id, Intent.installation_id == installation_id, Intent.state == "parked",
+        Intent.error_code == "deletes_ask",
+    )  # fmt: skip
+    fresh = {"state": "planned", "operation": "delete", "settled_at": None, "due_at": now()}
+    count = write(asked.values({"error_code": None, **(fresh if delete else {"state": "dropped"})}))
+    problems.close(tenant_id, installation_id, "deletes_out_ask")
+    if delete and count:
+        wake(tenant_id, installation_id)
+    return count
+
+
+def wake(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, due_at: datetime | None = None) -> None:
+    """Have a worker send what is planned for an installation."""
+    host = vendor_hosts.host_of(tenant_id, installation_id)
+    tasks.add_task(
+        tenant_id, "sync", "send_intents", str(installation_id), ref=installation_id, due_at=due_at, host=host
+    )
+
+
+def wake_waiting(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:
+    """Wake a worker when the next planned write of the installation is due, if there is any."""
+    due = db.session.scalar(
+        select(func.min(Intent.due_at)).where(
+            Intent.tenant_id == tenant_id, Intent.installation_id == installation_id, Intent.state.in_(LIVE_STATES)
+        )
+    )
+    if due:
+        wake(tenant_id, installation_id, due_at=max(due, now()))
+
+
+def list_of_record(tenant_id: uuid.UUID, record_id: uuid.UUID, *, limit: int = 100) -> list[Intent]:
+    """Return the writes of a record, newest first."""
+    query = scoped(Intent, tenant_id).where(Intent.record_id == record_id).order_by(Intent.id.desc()).limit(limit)
+    return list(db.session.scalars(query))
+
+
+def count_waiting(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> int:
+    """Return how many writes of an installation wait or are under way; 10,001 stands for more."""
+    some = (
+        select(Intent.id)
+        .where(Intent.tenant_id == tenant_id, Intent.installation_id == installation_id, Intent.state.in_(LIVE_STATES))
+        .limit(10_001)
+        .subquery()
+    )
+    return db.session.scalar(select(func.count()).select_from(some)) or 0
+
+
+def count_done(tenant_id: uuid.UUID, installation_id: uuid.UUID, since: datetime) -> dict[str, Any]:
+    """Return state -> number of writes of an installation that were settled since a moment."""
+    rows = db.session.execute(
+        select(Intent.state, func.count())
+        .where(Intent.tenant_id == tenant_id, Intent.installation_id == installation_id, Intent.settled_at >= since)
+        .group_by(Intent.state)
+    )
+    return {row[0]: row[1] for row in rows}

@@ -1,0 +1,196 @@
+"""The task that sends planned writes of an installation to the other side, a few at a time."""
+
+import time
+import uuid
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from app import log
+from app.clock import now
+from app.services import (
+    intent_claims,
+    intent_failures,
+    intent_outcomes,
+    intents,
+    page_deletes,
+    page_writes,
+    passes,
+    problems,
+    runs,
+    tasks,
+)
+from app.services.intent_claims import Sending
+from app.services.intent_failures import Refusal
+from app.services.intent_outcomes import Answer
+from app.services.page_context import PageContext
+from app.services.tasks import Again, Done, LeasedTask, Outcome
+from app.sync.outbound import Abilities
+from app.sync.retry import decide
+from app.transaction import transaction
+from connectors.sdk import AuthError, Connector, ConnectorError, ScopeError, Session
+from jobs.drain import Slice
+from jobs.intent_sending import Back, Gone, Met, Sender, StopError
+from jobs.intent_sending import Outcome as Sent
+from jobs.records import apply_record
+from jobs.vendor import vendor_session
+
+# Longer than this no answer waits to be written down: the lease is renewed with it.
+_SETTLE_AFTER = 3.0
+_logger = log.logger(__name__)
+
+
+@dataclass
+class _Work:
+    """One slice of sending; `seen` are the streams looked at in it."""
+
+    task: LeasedTask
+    slice: Slice
+    installation_id: uuid.UUID
+    connector: Connector
+    session: Session
+    refreshed: bool = False
+    seen: set[str] = field(default_factory=set)
+
+
+def send_intents(task: LeasedTask, slice_: Slice) -> Outcome:
+    """Send what is planned and due; what a lost worker had sent is in doubt and resolved first."""
+    assert task.ref is not None
+    with transaction():
+        tasks.fence(task)
+        installation = runs.get_installation(task.tenant_id, task.ref)
+        if installation.state != "active" or installation.blocked_code:
+            return Done()  # The run that proves the repair wakes this again.
+        intent_claims.find_lost(page_writes.connection(), task.tenant_id, task.ref)
+    with log.bind(installation_id=str(task.ref)):
+        try:
+            connector, session = vendor_session(task.tenant_id, task.ref)
+            work = _Work(task, slice_, task.ref, connector, session)
+            while not slice_.over():
+                if not _send_some(work):
+                    break
+        except StopError as stop:
+            return _stop(task, stop.error)
+        except ConnectorError as error:
+            return _stop(task, error)
+    with transaction():
+        tasks.fence(task)
+        problems.sum_up_failed_records(task.tenant_id, task.ref)
+        intents.wake_waiting(task.tenant_id, task.ref)
+    return Done()
+
+
+def _stop(task: LeasedTask, error: ConnectorError) -> Outcome:
+    """The other side, not a record, is the trouble: nothing is lost, and it goes on when that is over."""
+    assert task.ref is not None
+    decision = decide(error, 0)
+    _logger.warning("sending stopped", decision=decision.kind, code=decision.code, error=error.message)
+    with transaction():
+        tasks.fence(task)
+        if isinstance(error, ScopeError):
+            problems.open_problem(
+                task.tenant_id, task.ref, "write_forbidden", error.user_message, error.fix, detail=error.message
+            )
+        elif decision.kind == "block":
+            runs.block(task.tenant_id, task.ref, decision, error)
+            return Done()
+    return Again(now() + timedelta(seconds=decision.delay or 300.0))
+
+
+def _send_some(work: _Work) -> bool:
+    """Send one batch of one stream; return False when nothing is due."""
+    task = work.task
+    with transaction():
+        tasks.fence(task)
+        sql = page_writes.connection()
+        stream = intent_claims.next_stream(sql, task.tenant_id, work.installation_id)
+        if stream is None:
+            return False
+        installation = runs.get_installation(task.tenant_id, work.installation_id)
+        context = passes.open_context(task.tenant_id, installation, stream, work.connector.manifest)
+        abilities = _abilities(work, context)
+        if stream not in work.seen:
+            work.seen.add(stream)
+            intent_claims.hold_deletes(sql, context)
+        # Of creates that only a person can resolve, never more than one is in doubt.
+        safety = work.connector.manifest.stream(stream).writes
+        single = safety is not None and safety.create_safety is not None and safety.create_safety.kind == "review"
+        sendings = intent_claims.claim(sql, context, abilities, limit=1 if single else intent_claims.BATCH)
+    _send_all(work, context, sendings)
+    return True
+
+
+def _abilities(work: _Work, context: PageContext) -> Abilities:
+    stream = work.connector.manifest.stream(context.stream)
+    writes = stream.writes
+    operations = {name for name in ("create", "update", "delete") if writes and getattr(writes, name)}
+    installed = passes.get_installed(context.tenant_id, context.installation_id, context.stream)
+    here = context.out is not None
+    return Abilities(
+        frozenset(operations) if here else frozenset(), context.directions.outgoing,
+        ready=installed.last_complete_at is not None, mirror_deletes=context.delete_policy == "mirror",
+    )  # fmt: skip
+
+
+def _send_all(work: _Work, context: PageContext, sendings: list[Sending]) -> None:
+    done: list[tuple[Sending, Sent]] = []
+    rest, since = list(sendings), time.monotonic()
+    try:
+        while rest and not work.slice.stopping:
+            done.append((rest[0], _send(work, context, rest[0])))
+            rest.pop(0)
+            if time.monotonic() - since > _SETTLE_AFTER:
+                _settle(work, context, done)
+                done, since = [], time.monotonic()
+    except StopError as stop:
+        done.append((rest.pop(0), stop.outcome))
+        raise
+    except BaseException:
+        # Whether this one was made nobody knows: it stays sent, and is found in doubt.
+        rest.pop(0)
+        raise
+    finally:
+        # What was never sent is not in doubt.
+        done += [(item, Back("in_doubt" if item.doubt else "planned")) for item in rest]
+        _settle(work, context, done)
+
+
+def _send(work: _Work, context: PageContext, item: Sending) -> Sent:
+    try:
+        return Sender(work.connector, work.session, context).send(item)
+    except StopError as stop:
+        has_token = work.connector.manifest.auth_for(work.session.settings).has_token
+        if not isinstance(stop.error, AuthError) or work.refreshed or not has_token:
+            raise
+    # The token may have been taken back early; one fresh one is tried before a person is asked.
+    work.refreshed = True
+    _, work.session = vendor_session(work.task.tenant_id, work.installation_id, refresh=True)
+    return Sender(work.connector, work.session, context).send(item)
+
+
+def _settle(work: _Work, context: PageContext, done: list[tuple[Sending, Sent]]) -> None:
+    """Write down what became of writes, in one transaction; then join what somebody else has changed over there."""
+    if not done:
+        return
+    gone = [item for item, outcome in done if isinstance(outcome, Gone)]
+    with transaction():
+        tasks.fence(work.task)
+        sql = page_writes.connection()
+        intent_outcomes.confirm(sql, context, [outcome for _, outcome in done if isinstance(outcome, Answer)])
+        intent_outcomes.confirm_deleted(sql, context, [item for item in gone if item.operation == "delete"])
+        lost = [item for item in gone if item.operation != "delete"]
+        if lost:
+            page_deletes.delete_links(sql, context, [item.external_id or "" for item in lost], 0)
+            intent_outcomes.put_back(sql, context, [item.id for item in lost])
+        intent_failures.refuse(sql, context, [outcome for _, outcome in done if isinstance(outcome, Refusal)])
+        backs = {outcome for _, outcome in done if isinstance(outcome, Back)}
+        for back in backs:
+            ids = [item.id for item, outcome in done if outcome == back]
+            intent_outcomes.put_back(sql, context, ids, seconds=back.seconds, state=back.state)
+    for _, outcome in done:
+        if isinstance(outcome, Met):
+            apply_record(work.task, context, outcome.record, None)
+    met = [item.id for item, outcome in done if isinstance(outcome, Met)]
+    if met:
+        with transaction():
+            tasks.fence(work.task)
+            intent_outcomes.put_back(page_writes.connection(), context, met)
