@@ -152,8 +152,8 @@ def _write_keys(sql: Raw, context: PageContext, inserts: list[Write], updates: l
     moved = [w for w in updates if w.operation == "restored" or not w.after.keys().isdisjoint(context.key_fields)]
     if moved:
         sql.execute(
-            "DELETE FROM record_keys WHERE tenant_id = %b AND record_id = ANY(%b)",
-            (context.tenant_id, uuids([write.record_id for write in moved])),
+            "DELETE FROM record_keys WHERE tenant_id = %b AND record_id = ANY(%b) AND key = ANY(%b)",
+            (context.tenant_id, uuids([write.record_id for write in moved]), texts(context.key_fields)),
         )
     rows = [
         (key, value, write.record_id)

@@ -79,6 +79,21 @@ class Kinto:
         for start in range(0, len(batch), 25):
             self._send("POST", "/v1/batch", json={"requests": batch[start : start + 25]})
 
+    def get(self, collection: str, record_id: str) -> dict[str, Any]:
+        """Return a record."""
+        found: dict[str, Any] = self._send("GET", f"/v1/buckets/crm/collections/{collection}/records/{record_id}")
+        return found["data"]  # type: ignore[no-any-return]
+
+    def all(self, collection: str) -> list[dict[str, Any]]:
+        """Return all records of a collection."""
+        found, url = [], f"{self.origin}/v1/buckets/crm/collections/{collection}/records?_limit=10000"
+        while url:
+            answer = requests.get(url, auth=(USER, PASSWORD), timeout=30)
+            answer.raise_for_status()
+            found += answer.json()["data"]
+            url = answer.headers.get("Next-Page", "")
+        return found
+
     def delete(self, collection: str, record_id: str) -> None:
         """Delete a record; a tombstone stays."""
         self._send("DELETE", f"/v1/buckets/crm/collections/{collection}/records/{record_id}")

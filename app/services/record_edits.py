@@ -1,0 +1,161 @@
+"""Changes to the host's records that come from this side: a person, the host's product, an answer to a conflict.
+
+Each is journaled and passed on to the other sides in the same transaction.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete as sql_delete
+from sqlalchemy import insert, select
+from sqlalchemy import update as sql_update
+
+from app.clock import now
+from app.db import db
+from app.errors import InvalidError, NotFoundError
+from app.ids import new_id
+from app.models.records import Change, Record, RecordKey
+from app.services import intents
+from app.services.object_types import fields_of, key_fields_of
+from app.sync.hashes import digest
+from app.sync.keys import keys_of
+from app.sync.plan import difference
+from app.tenancy import scoped
+from connectors.sdk.fields import coercer
+
+
+@dataclass(frozen=True)
+class Edit:
+    """New values of one record; fields that are not named stay. `restore`: it was deleted and is to be there again."""
+
+    record_id: uuid.UUID
+    values: Mapping[str, Any]
+    restore: bool = False
+
+
+def create(tenant_id: uuid.UUID, object_type: str, values: Mapping[str, Any], *, writer: str) -> Record:
+    """Create a record and return it. InvalidError names the fields that do not fit."""
+    data = checked(object_type, values)
+    missing = [f.label for f in fields_of(object_type) if f.required and data.get(f.name) is None]
+    if missing:
+        raise InvalidError(f"{', '.join(missing)} must have a value.")
+    made = Record(tenant_id=tenant_id, id=new_id(), object_type=object_type, data=data, hash=digest(data))
+    db.session.add(made)
+    db.session.flush()  # The keys and the journal refer to it.
+    _write_keys(tenant_id, [made], key_fields_of(object_type))
+    _journal(tenant_id, [(made, "created", {}, data)], writer)
+    intents.plan_changed(tenant_id, [made.id], cause=writer)
+    return made
+
+
+def update(tenant_id: uuid.UUID, record_id: uuid.UUID, values: Mapping[str, Any], *, writer: str) -> None:
+    """Change fields of a record. InvalidError names those that do not fit, NotFoundError says that it is not there."""
+    record = db.session.scalar(scoped(Record, tenant_id).where(Record.id == record_id, Record.deleted_at.is_(None)))
+    if record is None:
+        raise NotFoundError("There is no such record.")
+    apply(tenant_id, [Edit(record_id, checked(record.object_type, values))], writer=writer)
+
+
+def delete(tenant_id: uuid.UUID, record_id: uuid.UUID, *, writer: str) -> None:
+    """Delete a record; the other sides follow where their policy mirrors deletes. One that is gone stays gone."""
+    remove(tenant_id, [record_id], writer=writer)
+
+
+def checked(object_type: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values as the type's fields hold them, or raise InvalidError with a sentence for each field."""
+    known = {field.name: field for field in fields_of(object_type)}
+    found: dict[str, Any] = {}
+    wrong: dict[str, str] = {}
+    for name, value in values.items():
+        if name not in known:
+            wrong[name] = f"There is no field {name}."
+        elif value is None or value == "":
+            found[name] = None
+        else:
+            try:
+                found[name] = coercer(known[name])(value)
+            except (ValueError, TypeError, OverflowError) as error:
+                wrong[name] = f"{known[name].label}: the value {error}."
+    if wrong:
+        raise InvalidError("Some values do not fit: " + " ".join(wrong.values()), wrong)
+    return found
+
+
+def apply(tenant_id: uuid.UUID, edits: Sequence[Edit], *, writer: str) -> list[uuid.UUID]:
+    """Write checked values, journal what changed and plan it for the other sides; return the records that changed."""
+    held = _hold(tenant_id, [edit.record_id for edit in edits])
+    rows = []
+    for edit in edits:
+        record = held.get(edit.record_id)
+        if record is None or (record.deleted_at is not None and not edit.restore):
+            continue
+        before, after = difference(record.data, dict(edit.values))
+        operation = "restored" if record.deleted_at is not None else "updated"
+        if after or operation == "restored":
+            record.data = {**record.data, **after}
+            record.hash, record.version = digest(record.data), record.version + 1
+            record.updated_at, record.deleted_at = now(), None
+            rows.append((record, operation, before, after))
+    db.session.flush()  # What follows reads the rows by SQL.
+    changed = [row[0] for row in rows]
+    _renew_keys(tenant_id, changed)
+    _journal(tenant_id, rows, writer)
+    intents.plan_changed(tenant_id, [record.id for record in changed], cause=writer)
+    return [record.id for record in changed]
+
+
+def remove(tenant_id: uuid.UUID, record_ids: Sequence[uuid.UUID], *, writer: str) -> list[uuid.UUID]:
+    """Delete records, journal it and plan it for the other sides; return those that were there."""
+    held = [record for record in _hold(tenant_id, record_ids).values() if record.deleted_at is None]
+    ids = [record.id for record in held]
+    db.session.execute(
+        sql_update(Record)
+        .where(Record.tenant_id == tenant_id, Record.id.in_(ids))
+        .values(deleted_at=now(), updated_at=now(), version=Record.version + 1)
+    )
+    db.session.execute(sql_delete(RecordKey).where(RecordKey.tenant_id == tenant_id, RecordKey.record_id.in_(ids)))
+    _journal(tenant_id, [(record, "deleted", record.data, {}) for record in held], writer)
+    intents.plan_changed(tenant_id, ids, cause=writer)
+    return ids
+
+
+def _hold(tenant_id: uuid.UUID, record_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Record]:
+    query = scoped(Record, tenant_id).where(Record.id.in_(record_ids)).order_by(Record.id).with_for_update()
+    return {record.id: record for record in db.session.scalars(query.execution_options(populate_existing=True))}
+
+
+def _renew_keys(tenant_id: uuid.UUID, records: Sequence[Record]) -> None:
+    """Keys of a type's own unique hints, and those that streams match by: these are known from the rows there are."""
+    ids = [record.id for record in records]
+    mine = (RecordKey.tenant_id == tenant_id, RecordKey.record_id.in_(ids))
+    used = set(db.session.scalars(select(RecordKey.key).where(*mine).distinct()))
+    db.session.execute(sql_delete(RecordKey).where(*mine))
+    for object_type in {record.object_type for record in records}:
+        names = tuple(dict.fromkeys((*key_fields_of(object_type), *sorted(used))))
+        _write_keys(tenant_id, [record for record in records if record.object_type == object_type], names)
+
+
+def _write_keys(tenant_id: uuid.UUID, records: Sequence[Record], names: tuple[str, ...]) -> None:
+    rows = [
+        {"tenant_id": tenant_id, "object_type": r.object_type, "key": key, "value": value, "record_id": r.id}
+        for r in records
+        for key, value in keys_of(r.data, names).items()
+    ]
+    if rows:
+        db.session.execute(insert(RecordKey), rows)
+
+
+def _journal(
+    tenant_id: uuid.UUID, rows: Sequence[tuple[Record, str, Mapping[str, Any], Mapping[str, Any]]], writer: str
+) -> None:
+    made = [
+        {
+            "tenant_id": tenant_id, "id": new_id(), "record_id": record.id, "object_type": record.object_type,
+            "operation": operation, "before": dict(before), "after": dict(after), "writer": writer,
+        }
+        for record, operation, before, after in rows
+    ]  # fmt: skip
+    if made:
+        db.session.execute(insert(Change), made)
