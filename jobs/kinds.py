@@ -8,6 +8,7 @@ KINDS: dict[str, str] = {
     "sync": "jobs.runs:sync",
     "give_up": "jobs.runs:give_up",
     "send_intents": "jobs.intents:send_intents",
+    "read_record": "jobs.records:read_record",
     "retry_records": "jobs.failed_records:retry_records",
     "test_connection": "jobs.connections:test_connection",
     "exchange_code": "jobs.connections:exchange_code",

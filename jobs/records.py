@@ -4,12 +4,45 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from app.clock import now
-from app.services import page_writes, pages
-from app.services.page_context import PageContext
-from app.services.pages import Applied
-from app.services.tasks import LeasedTask
+from app.db import clock_offset
+from app.services import page_writes, pages, passes, runs, tasks
+from app.services.page_context import Counts, PageContext
+from app.services.tasks import Again, Done, LeasedTask, Outcome
+from app.sync.retry import decide
 from app.transaction import outside, transaction
-from connectors.sdk import Checkpoint, Connector, External, Page, Session
+from connectors.sdk import Checkpoint, Connector, ConnectorError, External, Page, Session
+from jobs.drain import Slice
+from jobs.vendor import vendor_session
+
+
+def read_record(task: LeasedTask, _slice: Slice) -> Outcome:
+    """Read the record that the task's key names (installation:stream:external id) and apply it as it is now.
+
+    One that is gone is left to tombstones and full passes: only these delete.
+    """
+    assert task.ref is not None
+    _, stream, external_id = task.key.split(":", 2)
+    with transaction():
+        tasks.fence(task)
+        installation = runs.get_installation(task.tenant_id, task.ref)
+        if installation.state != "active" or installation.blocked_code:
+            passes.get_installed(task.tenant_id, task.ref, stream).full_pass_due = True
+            return Done()  # The pass after the pause or the repair reads it.
+        offset = clock_offset()
+    try:
+        connector, session = vendor_session(task.tenant_id, task.ref)
+        if connector.manifest.stream(stream).fetch is None:
+            return Done()
+        began = now() + offset
+        record = fetch(connector, session, stream, external_id)
+    except ConnectorError as error:
+        return Again(now() + timedelta(seconds=decide(error, 0).delay or 300.0))
+    if record is not None:
+        with transaction():
+            installation = runs.get_installation(task.tenant_id, task.ref)
+            context = passes.open_context(task.tenant_id, installation, stream, connector.manifest)
+        apply_record(task, context, record, began)
+    return Done()
 
 
 def fetch(connector: Connector, session: Session, stream: str, external_id: str) -> External | None:
@@ -18,25 +51,8 @@ def fetch(connector: Connector, session: Session, stream: str, external_id: str)
         return connector.fetch(session, stream, external_id)
 
 
-def reread(
-    task: LeasedTask, connector: Connector, session: Session, context: PageContext, external_id: str,
-    offset: timedelta,
-) -> External | None:  # fmt: skip
-    """Read a record again and apply it; return it, None when it is gone (which tombstones and full passes tell).
-
-    A stream without single reads is left to the next pass.
-    """
-    if connector.manifest.stream(context.stream).fetch is None:
-        return None
-    began = now() + offset
-    record = fetch(connector, session, context.stream, external_id)
-    if record is not None:
-        apply_record(task, context, record, began)
-    return record
-
-
-def apply_record(task: LeasedTask, context: PageContext, record: External, began: datetime | None) -> Applied:
-    """Apply one record as a page of its own."""
+def apply_record(task: LeasedTask, context: PageContext, record: External, began: datetime | None) -> Counts:
+    """Apply one record as a page of its own; `began` is when it was asked for, by PostgreSQL's clock."""
     page = Page(records=(record,), deleted=(), checkpoint=Checkpoint.start("incremental", None), last=True)
     prepared = pages.prepare(context.mapping, [page], map_all=True, began=began)
     # The checkpoint of a run that meets it in passing stays where it is.

@@ -19,7 +19,6 @@ from app.sync.retry import Decision, decide
 from app.transaction import outside, transaction
 from connectors.sdk import AuthError, Checkpoint, Connector, ConnectorError, Exchange, Page, ScopeError, Session
 from jobs.drain import Slice
-from jobs.records import reread
 from jobs.vendor import vendor_session
 
 _KEPT_EXCHANGES = 10
@@ -178,7 +177,7 @@ def _read_stream(work: _Work, connector: Connector, name: str) -> None:
     if not read:
         with held_connection():
             for prepared in _pages(work, connector, context, checkpoint):
-                _apply(work, connector, context, prepared, counted)
+                _apply(work, context, prepared, counted)
                 checkpoint = prepared.end.checkpoint
                 if work.slice.over() and not prepared.end.last:
                     raise _SliceOverError
@@ -189,17 +188,14 @@ def _read_stream(work: _Work, connector: Connector, name: str) -> None:
         problems.close_streams(tenant_id, work.installation_id, [name])
 
 
-def _apply(work: _Work, connector: Connector, context: PageContext, prepared: Prepared, counted: Counts) -> None:
+def _apply(work: _Work, context: PageContext, prepared: Prepared, counted: Counts) -> None:
     with transaction():
         sql, stop, news = page_writes.open_page(work.task, work.run_id, context, prepared.hashes)
         if stop:
             raise _StoppedError
-        applied = pages.apply_pages(sql, context, prepared, news, before=counted)
-    counted.add(applied.counts)
-    work.changing, work.progressed = applied.counts.unchanged * 2 <= applied.counts.read, True
-    for external_id in applied.stale:
-        assert work.session is not None
-        reread(work.task, connector, work.session, context, external_id, work.offset)
+        counts = pages.apply_pages(sql, context, prepared, news, before=counted)
+    counted.add(counts)
+    work.changing, work.progressed = counts.unchanged * 2 <= counts.read, True
 
 
 def _pages(work: _Work, connector: Connector, context: PageContext, checkpoint: Checkpoint) -> Iterator[Prepared]:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from app.ids import new_ids
-from app.services import fleet, intents, page_conflicts, page_deletes, page_echoes, page_failures, page_writes
+from app.services import fleet, intents, page_conflicts, page_deletes, page_echoes, page_failures, page_writes, runs
 from app.services.page_context import Counts, PageContext, QuestionError
 from app.services.page_failures import Failure
 from app.services.page_writes import Raw
@@ -51,14 +51,6 @@ def prepare(
 
 
 @dataclass
-class Applied:
-    """What became of pages: counts, and records that must be read again because we wrote to them meanwhile."""
-
-    counts: Counts
-    stale: list[str]
-
-
-@dataclass
 class _Sorted:
     incoming: list[Incoming] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
@@ -69,9 +61,10 @@ class _Sorted:
 def apply_pages(
     sql: Raw, context: PageContext, prepared: Prepared, news: dict[str, Linked | None],
     *, before: Counts | None = None,
-) -> Applied:  # fmt: skip
+) -> Counts:  # fmt: skip
     """Apply pages, with `news` as open_page has found them; `before` is what the run has counted so far.
 
+    A record that we have written to since it was asked for is read again, by a task of its own.
     QuestionError leaves everything as it was.
     """
     links = {external_id: link for external_id, link in news.items() if link}
@@ -101,9 +94,11 @@ def apply_pages(
             checkpoint = {"at": end.checkpoint.to_json(), "last": end.last}
             page_writes.advance(sql, context, vars(counts), len(prepared.pages), end.total, checkpoint)
     _pass_on(sql, context, plan)
+    for external_id in plan.stale:
+        runs.queue_read(context.tenant_id, context.installation_id, context.stream, external_id)
     if counts.failed or counts.conflicts:
         fleet.touch(context.tenant_id, context.installation_id)
-    return Applied(counts, plan.stale)
+    return counts
 
 
 def _count(counts: Counts, plan: Plan) -> None:

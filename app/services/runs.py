@@ -30,6 +30,12 @@ def queue_sync(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, due_at: date
     tasks.add_task(tenant_id, "sync", "sync", str(installation_id), ref=installation_id, due_at=due_at, host=host)
 
 
+def queue_read(tenant_id: uuid.UUID, installation_id: uuid.UUID, stream: str, external_id: str) -> None:
+    """Have one external record read and applied by itself."""
+    host, key = vendor_hosts.host_of(tenant_id, installation_id), f"{installation_id}:{stream}:{external_id}"
+    tasks.add_task(tenant_id, "sync", "read_record", key, ref=installation_id, host=host)
+
+
 def start_run(
     tenant_id: uuid.UUID,
     installation_id: uuid.UUID,

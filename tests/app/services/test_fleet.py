@@ -96,7 +96,7 @@ def test_each_change_is_written_with_what_changed(site: Site, owner: Owner) -> N
     assert owner.execute("SELECT last_success_at > now() - interval '1 min' FROM installation_status").fetchone() == (
         True,
     )
-    site.with_run(lambda run: runs.ask(tenant_id, run, 9, 10))
+    site.with_run(lambda run: runs.ask(tenant_id, run, {"kind": "deletes", "candidates": 9, "live": 10}))
     assert site.row() == ("action_needed", "deletes_ask")
     site.with_run(lambda run: runs.fail(tenant_id, run, Decision("block", "reconnect", 0), AuthError("Gone.")))
     assert site.row() == ("action_needed", "reconnect")
@@ -181,10 +181,10 @@ def test_a_page_with_records_left_out_shows_before_the_run_has_ended(site: Site,
             installation = runs.get_installation(site.tenant_id, site.id)
             manifest = listings.manifest_of(installation.listing_version_id)
             context = passes.open_context(site.tenant_id, installation, "contacts", manifest)
-        prepared = pages.prepare(context.mapping, page, map_all=True)
+        prepared = pages.prepare(context.mapping, [page], map_all=True)
         with transaction():
             sql, _, news = page_writes.open_page(task, None, context, prepared.hashes)
-            pages.apply_page(sql, context, prepared, news)
+            pages.apply_pages(sql, context, prepared, news)
     assert site.row() == ("incomplete", None)
 
 
