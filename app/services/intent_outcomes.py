@@ -131,7 +131,7 @@ def _take_over(
             continue
         before, after = difference(record.data, values)
         data = {**record.data, **values}
-        incoming = Incoming(str(answer.written.id), values, b"", answer.written.version, None)
+        incoming = Incoming(str(answer.written.id), values, b"", answer.written.version)
         plan.writes.append(Write("updated", incoming, answer.sending.record_id, data, before, after, {}))
     page_writes.write_records(sql, context, plan)
     page_writes.write_changes(sql, context, plan, 0)

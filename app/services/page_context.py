@@ -39,7 +39,7 @@ class PageContext:
     object_type: str
     mapping: CompiledMapping
     mapping_version: int
-    match_key: str | None
+    match_keys: tuple[str, ...]
     key_fields: tuple[str, ...]
     writer: str
     directions: Directions
@@ -51,6 +51,11 @@ class PageContext:
     run_stream_id: uuid.UUID | None = None
     full: bool = False
     confirmed: bool = False
+
+    @property
+    def match_key(self) -> str | None:
+        """The field that external records are matched by first."""
+        return self.match_keys[0] if self.match_keys else None
 
     @property
     def out(self) -> Out | None:

@@ -14,7 +14,7 @@ from app.ids import raw_ids
 from app.services.page_context import PageContext
 from app.services.tasks import LeasedTask, LeaseLostError
 from app.sync.hashes import digest
-from app.sync.keys import keys_of
+from app.sync.keys import Key, keys_of
 from app.sync.plan import Held, Linked, Plan, Write
 
 Raw = psycopg.Connection[Any]
@@ -75,8 +75,8 @@ _NEWS = (
     "WHERE l.link_id IS NULL OR l.source_hash <> v.hash OR l.mapping_version <> %b::int OR l.deleted"
 )
 _KEYS = (
-    "SELECT v.value, k.record_id FROM unnest(%b::text[]) AS v(value), LATERAL (SELECT record_id FROM record_keys "
-    "WHERE tenant_id = %b AND object_type = %b AND key = %b AND value = v.value OFFSET 0) AS k"
+    "SELECT v.key, v.value, k.record_id FROM unnest(%b::text[], %b::text[]) AS v(key, value), LATERAL (SELECT record_id "
+    "FROM record_keys WHERE tenant_id = %b AND object_type = %b AND key = v.key AND value = v.value OFFSET 0) AS k"
 )
 
 
@@ -91,18 +91,19 @@ def find_links(sql: Raw, context: PageContext, external_ids: list[str]) -> dict[
     return {row[0]: Linked(*row[1:]) for row in sql.execute(_LINKS, values, binary=True)}
 
 
-def find_matches(sql: Raw, context: PageContext, values: list[str]) -> dict[str, tuple[uuid.UUID, ...]]:
-    """Return match key value -> live records that have it; holds off other creators of this object type meanwhile."""
+def find_matches(sql: Raw, context: PageContext, keys: Sequence[Key]) -> dict[Key, tuple[uuid.UUID, ...]]:
+    """Return match key -> live records that have it; holds off other creators of this object type meanwhile."""
     with sql.pipeline():
         sql.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended(%b || ':' || %b, 7))",
             (str(context.tenant_id), context.object_type),
         )
-        wanted = texts(list(dict.fromkeys(values)))
-        rows = sql.execute(_KEYS, (wanted, context.tenant_id, context.object_type, context.match_key), binary=True)
-    found: dict[str, tuple[uuid.UUID, ...]] = {}
-    for value, record_id in rows:
-        found[value] = (*found.get(value, ()), record_id)
+        names, values = zip(*dict.fromkeys(keys), strict=True)
+        place = (context.tenant_id, context.object_type)
+        rows = sql.execute(_KEYS, (texts(names), texts(values), *place), binary=True)
+    found: dict[Key, tuple[uuid.UUID, ...]] = {}
+    for name, value, record_id in rows:
+        found[name, value] = (*found.get((name, value), ()), record_id)
     return found
 
 

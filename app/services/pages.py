@@ -16,7 +16,7 @@ from app.services.page_failures import Failure
 from app.services.page_writes import Raw
 from app.sync.deletes import judge
 from app.sync.hashes import digest
-from app.sync.keys import normalise
+from app.sync.keys import keys_in
 from app.sync.plan import Incoming, Known, Linked, Plan, plan_page
 from connectors.sdk import CompiledMapping, External, Mapped, Page
 
@@ -147,12 +147,10 @@ def _sort(context: PageContext, prepared: Prepared, news: dict[str, Linked | Non
         if context.left_out and context.left_out(mapped.values):
             found.filtered += 1
             continue
-        key = normalise(mapped.values.get(context.match_key)) if context.match_key else None
+        keys = keys_in(mapped.values, context.match_keys)
         found.incoming.append(
-            Incoming(
-                external_id, mapped.values, prepared.hashes[external_id], record.version, key, record.updated_at
-            )
-        )  # fmt: skip
+            Incoming(external_id, mapped.values, prepared.hashes[external_id], record.version, keys, record.updated_at)
+        )
     return found
 
 
@@ -169,7 +167,7 @@ def _title(data: dict[str, Any]) -> str:
 
 
 def _known(sql: Raw, context: PageContext, incoming: list[Incoming], links: dict[str, Linked]) -> Known:
-    unlinked = [item.key for item in incoming if item.key and item.external_id not in links]
+    unlinked = [key for item in incoming if item.external_id not in links for key in item.keys]
     matches = page_writes.find_matches(sql, context, unlinked) if unlinked else {}
     wanted = {links[item.external_id].record_id for item in incoming if item.external_id in links}
     wanted.update(hits[0] for hits in matches.values() if len(hits) == 1)

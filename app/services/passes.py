@@ -44,7 +44,7 @@ def open_context(
         )
     ).one()
     declared, targets = manifest.stream(stream), fields_of(installed.object_type)
-    match_key = declared.match_key
+    match_keys = tuple(key for key in (declared.match_key, declared.second_key) if key)
     compiled = compile_mapping(rules_from_json(mapping.rules), targets, direction=installed.direction)
     return PageContext(
         tenant_id=tenant_id,
@@ -53,8 +53,8 @@ def open_context(
         object_type=installed.object_type,
         mapping=compiled,
         mapping_version=version,
-        match_key=match_key,
-        key_fields=tuple(dict.fromkeys((*key_fields_of(installed.object_type), *([match_key] if match_key else [])))),
+        match_keys=match_keys,
+        key_fields=tuple(dict.fromkeys((*key_fields_of(installed.object_type), *match_keys))),
         writer=installation.name,
         directions=_directions(compiled, installed),
         outs=intents.outs_of(tenant_id, installed.object_type),

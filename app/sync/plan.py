@@ -8,6 +8,7 @@ from typing import Any
 
 from app.sync.echoes import Echo, listen
 from app.sync.hashes import digest
+from app.sync.keys import Key
 from app.sync.merge import Clash, Directions, Merged, Side, merge, unsent
 
 __all__ = ["Held", "Incoming", "Known", "Linked", "Plan", "Write", "difference", "digest", "plan_page"]
@@ -38,13 +39,13 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A mapped external record. `key` is its normalised match key, None when it has none."""
+    """A mapped external record. `keys` are its match keys in the order they are tried; the first that finds counts."""
 
     external_id: str
     values: dict[str, Any]
     source_hash: bytes
     version: str | None
-    key: str | None
+    keys: tuple[Key, ...] = ()
     updated_at: str | None = None
 
 
@@ -57,7 +58,7 @@ class Known:
 
     links: Mapping[str, Linked] = field(default_factory=dict)
     held: Mapping[uuid.UUID, Held] = field(default_factory=dict)
-    matches: Mapping[str, tuple[uuid.UUID, ...]] = field(default_factory=dict)
+    matches: Mapping[Key, tuple[uuid.UUID, ...]] = field(default_factory=dict)
     echoes: Mapping[str, tuple[Echo, ...]] = field(default_factory=dict)
 
 
@@ -128,7 +129,7 @@ def plan_page(
         if link and _is_stale(link, item, began):
             plan.stale.append(item.external_id)
             continue
-        hits = (link.record_id,) if link else matches.get(item.key, ()) if item.key else ()
+        hits = (link.record_id,) if link else _hits(item, matches)
         if len(hits) > 1:
             plan.conflicts.append((item, hits))
             continue
@@ -137,14 +138,22 @@ def plan_page(
             write = _join(plan, item, link, hits[0], current[hits[0]], directions, echoes, trusted_clock)
         elif directions.creates:
             write = _create(item, fresh, directions)
-            if item.key:
-                matches[item.key] = (write.record_id,)
+            for key in item.keys:
+                matches.setdefault(key, (write.record_id,))
         else:
             plan.left += 1
             continue
         plan.writes.append(write)
         current[write.record_id] = Held(write.data, False)
     return plan
+
+
+def _hits(item: Incoming, matches: Mapping[Key, tuple[uuid.UUID, ...]]) -> tuple[uuid.UUID, ...]:
+    for key in item.keys:
+        found = matches.get(key)
+        if found:
+            return found
+    return ()
 
 
 def _is_stale(link: Linked, item: Incoming, began: datetime | None) -> bool:

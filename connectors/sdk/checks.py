@@ -193,8 +193,9 @@ def _mappings(manifest: "Manifest") -> Found:
         base, targets = f"streams.{number}", [rule.target for rule in stream.mapping]
         for name in sorted(_twice(targets)):
             yield f"{base}.mapping", f"{name} is mapped twice.", "Take one of the two away."
-        if stream.match_key and stream.match_key not in targets:
-            yield f"{base}.match_key", f"{stream.match_key} is not mapped.", "Map it, or choose another field."
+        for name, key in (("match_key", stream.match_key), ("second_key", stream.second_key)):
+            if key and key not in targets:
+                yield f"{base}.{name}", f"{key} is not mapped.", "Map it, or choose another field."
         declared = {field.name for field in stream.fields} | set(stream.add)
         prefix = stream.discovery.prefix if stream.discovery else None
         for place, rule in enumerate(stream.mapping):

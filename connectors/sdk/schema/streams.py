@@ -203,6 +203,7 @@ class Stream(Closed):
     fields: Annotated[list[StreamField], Field(min_length=1, max_length=300)]
     discovery: Discovery | None = None
     match_key: Name | None = None
+    second_key: Name | None = Field(None, description="Matched by where the first key finds nothing.")
     mapping: Annotated[list[MappingRule], Field(min_length=1, max_length=200)]
     writes: Writes | None = None
 

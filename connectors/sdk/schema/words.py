@@ -186,7 +186,7 @@ EXAMPLES: dict[str, str] = {
     "Request.host": "files.example.com", "Request.headers": "{X-Version: \"2026-01\"}", "Request.query": "{limit: 100}",
     "Request.body": '{data: "{fields}"}', "Request.form": '"{fields}"', "Request.method": "POST",
     "Stream.item": "node", "Stream.id": "uuid", "Stream.where": "[{path: type, one_of: [person]}]",
-    "Stream.add": '{owner: "{parent.id}"}', "Stream.remove": "[last_seen]", "Stream.cursor_version": "2", "Stream.trusted_clock": "true",
+    "Stream.add": '{owner: "{parent.id}"}', "Stream.remove": "[last_seen]", "Stream.cursor_version": "2", "Stream.trusted_clock": "true", "Stream.second_key": "phone",
     "Stream.parent": "{stream: projects}", "Stream.total_header": "Total-Records", "Stream.fetch_record": "data",
     "Stream.total": "total", "Stream.updated": "updated_at",
     "Paging.parameter": "page.after", "Paging.place": "body", "Paging.path": "paging.next", "Paging.more": "has_more",

@@ -14,7 +14,7 @@ FRESH = [uuid.UUID(int=n) for n in range(100, 110)]
 
 
 def incoming(external_id: str, key: str | None = None, **values: object) -> Incoming:
-    return Incoming(external_id, values, digest(values), None, key)
+    return Incoming(external_id, values, digest(values), None, (("email", key),) if key else ())
 
 
 def linked(record_id: uuid.UUID, *, deleted: bool = False, **more: Any) -> Linked:
@@ -36,15 +36,23 @@ def test_an_unknown_record_without_a_match_is_created() -> None:
 
 def test_one_hit_on_the_match_key_links_and_keeps_what_only_we_have() -> None:
     held = {A: Held({"email": "a@b.c", "phone": "1"}, False)}
-    plan = planned([incoming("x", "a@b.c", email="a@b.c", city="Rome")], held=held, matches={"a@b.c": (A,)})
+    plan = planned([incoming("x", "a@b.c", email="a@b.c", city="Rome")], held=held, matches={("email", "a@b.c"): (A,)})
     write = plan.writes[0]
     assert (write.operation, write.record_id) == ("linked", A)
     assert write.data == {"email": "a@b.c", "phone": "1", "city": "Rome"}
     assert (write.before, write.after) == ({"city": None}, {"city": "Rome"})
 
 
+def test_the_second_key_counts_where_the_first_finds_nothing() -> None:
+    item = Incoming("x", {"city": "Rome"}, b"", None, (("email", "a@b.c"), ("phone", "1")))
+    held = {A: Held({}, False), B: Held({}, False)}
+    assert planned([item], held=held, matches={("phone", "1"): (B,)}).writes[0].record_id == B
+    both = {("phone", "1"): (B,), ("email", "a@b.c"): (A,)}
+    assert planned([item], held=held, matches=both).writes[0].record_id == A
+
+
 def test_more_than_one_hit_is_a_conflict_and_writes_nothing() -> None:
-    plan = planned([incoming("x", "a@b.c", email="a@b.c")], matches={"a@b.c": (A, B)})
+    plan = planned([incoming("x", "a@b.c", email="a@b.c")], matches={("email", "a@b.c"): (A, B)})
     assert plan.writes == []
     assert plan.conflicts[0][1] == (A, B)
 
@@ -94,7 +102,7 @@ NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
 def test_what_was_read_before_our_write_was_answered_is_read_again() -> None:
     link = linked(A, base={"city": "Oslo"}, written_at=NOON, external_version="7")
-    old, own = incoming("x", city="Rome"), Incoming("x", {"city": "Oslo"}, b"", "7", None)
+    old, own = incoming("x", city="Rome"), Incoming("x", {"city": "Oslo"}, b"", "7")
     held = {A: Held({"city": "Oslo"}, False)}
     late = planned([old], links={"x": link}, held=held, began=NOON - timedelta(seconds=1))
     assert (late.writes, late.stale) == ([], ["x"])
