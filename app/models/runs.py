@@ -171,8 +171,11 @@ class Conflict(TenantModel):
 
     `kind`: match (more than one record has the external record's match key: `candidates`), fields (both sides changed
     the same fields: `base`, `ours`, `theirs` of those), deleted_there and deleted_here (one side deleted what the other
-    has edited). `resolution`: theirs, ours, edited (a person chose), policy (`policy` says which), agreed (the sides
-    came to agree by themselves).
+    has edited).
+
+    `resolution`: what a person chose (theirs, ours, edited, mixed: field by field in `choices`; of deletes also kept,
+    on our side alone; of a match linked or created), policy (`policy` says which), agreed (the sides came to agree by
+    themselves), gone (there is nothing left to decide about).
     """
 
     __tablename__ = "conflicts"
@@ -192,6 +195,14 @@ class Conflict(TenantModel):
     resolution: Mapped[str | None] = mapped_column(Text)
     # What a person wrote instead of either value.
     edited: Mapped[dict[str, Any]] = mapped_column(Json, default=dict, server_default="{}")
+    # Field -> theirs, ours, base (what was last agreed on) or edited; of a policy's decision, too.
+    choices: Mapped[dict[str, str]] = mapped_column(Json, default=dict, server_default="{}")
+    # The decision goes on to similar ones: {same: only where theirs is the same}; and those say which one they follow.
+    similar: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    decided_with: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+    # When the record was changed there, as the other side says, and when that was read.
+    theirs_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    read_at: Mapped[datetime] = moment()
     run_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
     settled_at: Mapped[datetime | None] = mapped_column(Timestamp)
     settled_by: Mapped[uuid.UUID | None] = mapped_column(Uuid)
@@ -206,10 +217,22 @@ class Conflict(TenantModel):
             ),
             Index("ix_conflicts_record", "tenant_id", "record_id"),
             Index("ix_conflicts_installation", "tenant_id", "installation_id", "state", "id"),
+            Index("ix_conflicts_open", "tenant_id", "id", postgresql_where=text("state = 'open'")),
+            Index("ix_conflicts_policy", "tenant_id", "id", postgresql_where=text("resolution = 'policy'")),
+            Index(
+                "ix_conflicts_settled", "tenant_id", "id",
+                postgresql_where=text("state = 'settled' and resolution <> 'policy'"),
+            ),
+            Index(
+                "ix_conflicts_decided_with", "tenant_id", "decided_with",
+                postgresql_where=text("decided_with is not null"),
+            ),
             CheckConstraint("state in ('open', 'settled')", name="state"),
             CheckConstraint("kind in ('match', 'fields', 'deleted_there', 'deleted_here')", name="kind"),
             CheckConstraint(
-                "resolution in ('theirs', 'ours', 'edited', 'policy', 'agreed')", name="resolution"
+                "resolution in ('theirs', 'ours', 'edited', 'mixed', 'kept', 'linked', 'created', 'policy', 'agreed', "
+                "'gone')",
+                name="resolution",
             ),
         )  # fmt: skip
 

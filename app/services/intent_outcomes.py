@@ -95,15 +95,8 @@ def _join_twins(sql: Raw, context: PageContext, answer: Answer, link: Linked) ->
         (context.tenant_id, other, context.tenant_id, answer.sending.id, link.id),
     ).fetchone()
     if alone is None:
-        row: page_conflicts.Row = (
-            str(answer.written.id),
-            "match",
-            [str(ours), str(other)],
-            ours,
-            {},
-            {},
-            dict(answer.sending.values),
-            "",
+        row = page_conflicts.Row(
+            str(answer.written.id), "match", ours, theirs=dict(answer.sending.values), candidates=(ours, other)
         )
         page_conflicts.insert_conflicts(sql, context, [row])
         return

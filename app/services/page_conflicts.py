@@ -1,7 +1,9 @@
 """The SQL of a page's conflicts: those a person must settle, those a policy has decided, those that are over."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from app.arrays import texts, uuids
@@ -9,39 +11,61 @@ from app.ids import raw_ids
 from app.services.page_context import PageContext
 from app.services.page_writes import Raw, as_json
 from app.sync.merge import Clash
-from app.sync.plan import Plan
+from app.sync.plan import Plan, moment_of
 
 _ROWS = (
     "INSERT INTO conflicts (tenant_id, id, installation_id, stream, external_id, kind, key, candidates, record_id, "
-    "base, ours, theirs, state, policy, resolution, settled_at, run_id) "
+    "base, ours, theirs, state, policy, choices, resolution, settled_at, theirs_at, run_id) "
     "SELECT %b, i, %b, %b, e, k, %b, c::jsonb, r, b::jsonb, o::jsonb, t::jsonb, "
-    "CASE WHEN p = '' THEN 'open' ELSE 'settled' END, nullif(p, ''), CASE WHEN p <> '' THEN 'policy' END, "
-    "CASE WHEN p <> '' THEN now() END, %b::uuid "
+    "CASE WHEN p = '' THEN 'open' ELSE 'settled' END, nullif(p, ''), w::jsonb, CASE WHEN p <> '' THEN 'policy' END, "
+    "CASE WHEN p <> '' THEN now() END, nullif(a, '')::timestamptz, %b::uuid "
     "FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::uuid[], %b::text[], %b::text[], %b::text[], "
-    "%b::text[]) AS t(i, e, k, c, r, b, o, t, p) "
+    "%b::text[], %b::text[], %b::text[]) AS t(i, e, k, c, r, b, o, t, p, w, a) "
     "ON CONFLICT (tenant_id, installation_id, stream, external_id) WHERE state = 'open' DO UPDATE SET "
     "kind = excluded.kind, candidates = excluded.candidates, record_id = excluded.record_id, base = excluded.base, "
-    "ours = excluded.ours, theirs = excluded.theirs, run_id = excluded.run_id"
+    "ours = excluded.ours, theirs = excluded.theirs, theirs_at = excluded.theirs_at, read_at = now(), "
+    "run_id = excluded.run_id"
 )
-_NOBODY = uuid.UUID(int=0)
-Row = tuple[str, str, list[str], uuid.UUID, dict[str, Any], dict[str, Any], dict[str, Any], str]
+NOBODY = uuid.UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A conflict to write. `policy`: it has decided already, and `choices` says for whom, field by field."""
+
+    external_id: str
+    kind: str
+    record_id: uuid.UUID = NOBODY
+    base: Mapping[str, Any] = field(default_factory=dict)
+    ours: Mapping[str, Any] = field(default_factory=dict)
+    theirs: Mapping[str, Any] = field(default_factory=dict)
+    candidates: tuple[uuid.UUID, ...] = ()
+    policy: str = ""
+    choices: Mapping[str, str] = field(default_factory=dict)
+    theirs_at: datetime | None = None
 
 
 def write_conflicts(sql: Raw, context: PageContext, plan: Plan) -> None:
     """Open a conflict for what nobody may decide but a person, and keep what a policy has decided."""
-    rows: list[Row] = [
-        (item.external_id, "match", [str(hit) for hit in hits], _NOBODY, {}, {}, item.values, "")
+    rows = [
+        Row(item.external_id, "match", theirs=item.values, candidates=hits, theirs_at=moment_of(item.updated_at))
         for item, hits in plan.conflicts
     ]
     for write in plan.writes:
-        name, record_id = write.incoming.external_id, write.record_id
+        name, at = write.incoming.external_id, moment_of(write.incoming.updated_at)
         if write.revived:
-            rows.append((name, "deleted_here", [], record_id, {}, write.before, write.after, ""))
+            rows.append(Row(name, "deleted_here", write.record_id, ours=write.before, theirs=write.after, theirs_at=at))
         if write.open:
-            rows.append((name, "fields", [], record_id, *_sides(write.open), ""))
+            rows.append(Row(name, "fields", write.record_id, *_sides(write.open), theirs_at=at))
         if write.decided:
             policies = ", ".join(sorted({clash.policy for clash in write.decided}))
-            rows.append((name, "fields", [], record_id, *_sides(write.decided), policies))
+            winners = {clash.field: str(clash.winner) for clash in write.decided}
+            rows.append(
+                Row(
+                    name, "fields", write.record_id, *_sides(write.decided), policy=policies, choices=winners,
+                    theirs_at=at,
+                )
+            )  # fmt: skip
     insert_conflicts(sql, context, rows)
 
 
@@ -54,30 +78,29 @@ def _sides(clashes: Sequence[Clash]) -> tuple[dict[str, Any], dict[str, Any], di
 
 
 def insert_conflicts(sql: Raw, context: PageContext, rows: Sequence[Row]) -> None:
-    """Write conflicts: (external id, kind, candidates, record, base, ours, theirs, policy that decided or '').
-
-    An open one of the same external record is brought up to date: there is one of each at a time.
-    """
+    """Write conflicts. An open one of the same external record is brought up to date: there is one of each at a time."""
     if not rows:
         return
-    names, kinds, candidates, records, bases, ours, theirs, policies = zip(*rows, strict=True)
     sql.execute(
         _ROWS,
         (
             context.tenant_id, context.installation_id, context.stream, context.match_key, context.run_id,
-            uuids(raw_ids(len(rows))), texts(names), texts(kinds), texts([as_json(value) for value in candidates]),
-            uuids(records), texts([as_json(value) for value in bases]), texts([as_json(value) for value in ours]),
-            texts([as_json(value) for value in theirs]), texts(policies),
+            uuids(raw_ids(len(rows))), texts([row.external_id for row in rows]), texts([row.kind for row in rows]),
+            texts([as_json([str(hit) for hit in row.candidates]) for row in rows]),
+            uuids([row.record_id for row in rows]), texts([as_json(dict(row.base)) for row in rows]),
+            texts([as_json(dict(row.ours)) for row in rows]), texts([as_json(dict(row.theirs)) for row in rows]),
+            texts([row.policy for row in rows]), texts([as_json(dict(row.choices)) for row in rows]),
+            texts([row.theirs_at.isoformat() if row.theirs_at else "" for row in rows]),
         ),
     )  # fmt: skip
 
 
 def settle_agreed(sql: Raw, context: PageContext, external_ids: Sequence[str]) -> None:
-    """Close the conflicts of records on which both sides have come to agree by themselves."""
+    """Close the conflicts of records on which both sides have come to agree by themselves, or that are there again."""
     if external_ids:
         sql.execute(
             "UPDATE conflicts SET state = 'settled', resolution = 'agreed', settled_at = now() WHERE tenant_id = %b "
             "AND installation_id = %b AND stream = %b AND external_id = ANY(%b) AND state = 'open' "
-            "AND kind IN ('fields', 'match')",
+            "AND kind IN ('fields', 'match', 'deleted_there')",
             (context.tenant_id, context.installation_id, context.stream, texts(external_ids)),
         )

@@ -45,8 +45,8 @@ def delete_links(sql: Raw, context: PageContext, external_ids: Sequence[str], pa
         (context.tenant_id, uuids(list(links))),
     ).fetchall()
     kept = {record_id: edited(links[record_id][1], data) for record_id, data in unlinked}
-    rows: list[Row] = [
-        (links[record_id][0], "deleted_there", [], record_id, _part(links[record_id][1], own), own, {}, "")
+    rows = [
+        Row(links[record_id][0], "deleted_there", record_id, base=_part(links[record_id][1], own), ours=own)
         for record_id, own in kept.items()
         if own
     ]

@@ -11,7 +11,7 @@ from app.sync.hashes import digest
 from app.sync.keys import Key
 from app.sync.merge import Clash, Directions, Merged, Side, merge, unsent
 
-__all__ = ["Held", "Incoming", "Known", "Linked", "Plan", "Write", "difference", "digest", "plan_page"]
+__all__ = ["Held", "Incoming", "Known", "Linked", "Plan", "Write", "difference", "digest", "moment_of", "plan_page"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,14 +214,14 @@ def _join_deleted(
 
 
 def _newer(item: Incoming, record: Held) -> Side | None:
-    there = _moment(item.updated_at)
+    there = moment_of(item.updated_at)
     if there is None or record.updated_at is None or there == record.updated_at:
         return None
     return "theirs" if there > record.updated_at else "ours"
 
 
-def _moment(text: str | None) -> datetime | None:
-    """Read a vendor's time: ISO 8601, or a number of seconds or milliseconds since 1970."""
+def moment_of(text: str | None) -> datetime | None:
+    """Return a vendor's time, ISO 8601 or a number of seconds or milliseconds since 1970; None when it is neither."""
     if not text:
         return None
     try:
