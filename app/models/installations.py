@@ -162,7 +162,9 @@ class Preview(TenantModel):
     def constraints(cls) -> tuple[Any, ...]:
         return (
             tenant_fk("installation_id", "installations"),
-            CheckConstraint("kind in ('choices', 'sample', 'dry_run', 'lookup', 'payload', 'fields')", name="kind"),
+            CheckConstraint(
+                "kind in ('choices', 'sample', 'dry_run', 'lookup', 'payload', 'fields', 'diagnosis')", name="kind"
+            ),
             CheckConstraint("state in ('waiting', 'ready', 'failed')", name="state"),
             Index(None, "expires_at"),
         )

@@ -4,7 +4,16 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Index, Integer, LargeBinary, PrimaryKeyConstraint, Text, UniqueConstraint
+from sqlalchemy import (
+    CheckConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import Uuid
 
@@ -25,7 +34,14 @@ class Record(TenantModel):
 
     @classmethod
     def constraints(cls) -> tuple[Any, ...]:
-        return (Index("ix_records_browse", "tenant_id", "object_type", "updated_at", "id"),)
+        return (
+            Index("ix_records_browse", "tenant_id", "object_type", "updated_at", "id"),
+            # Deleted ones have no keys any more: they are looked through, and are few.
+            Index(
+                "ix_records_deleted", "tenant_id", "object_type", "updated_at", "id",
+                postgresql_where=text("deleted_at is not null"),
+            ),
+        )  # fmt: skip
 
 
 class RecordKey(db.Model):  # type: ignore[name-defined,misc]  # as in base.py

@@ -146,6 +146,8 @@ class FailedRecord(TenantModel):
     field: Mapped[str | None] = mapped_column(Text)
     message: Mapped[str] = mapped_column(Text)
     title: Mapped[str] = mapped_column(Text, default="", server_default="")
+    # The normalised value that it is matched by, good or bad: people look for a record by its e-mail address.
+    match_value: Mapped[str | None] = mapped_column(Text)
     payload_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
     payload_until: Mapped[datetime | None] = mapped_column(Timestamp)
     tries: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
@@ -163,6 +165,13 @@ class FailedRecord(TenantModel):
             CheckConstraint("direction in ('in', 'out')", name="direction"),
             CheckConstraint("state in ('waiting', 'parked', 'ignored', 'resolved')", name="state"),
             Index("ix_failed_records_open", "tenant_id", "installation_id", "state", "id"),
+            Index(
+                "ix_failed_records_match",
+                "tenant_id",
+                "match_value",
+                postgresql_where=text("match_value is not null"),
+            ),
+            Index("ix_failed_records_record", "tenant_id", "record_id", postgresql_where=text("record_id is not null")),
         )
 
 

@@ -19,7 +19,7 @@ _KEEP_PAYLOAD = timedelta(days=14)
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A record that could not be written, and why in words for the customer."""
+    """A record that could not be written, and why in words for the customer. `match_value`: what it is looked for by."""
 
     external_id: str
     code: str
@@ -27,6 +27,7 @@ class Failure:
     message: str
     title: str
     payload: Any
+    match_value: str | None = None
 
 
 def write_failures(sql: Raw, context: PageContext, failures: list[Failure]) -> None:
@@ -46,13 +47,14 @@ def write_failures(sql: Raw, context: PageContext, failures: list[Failure]) -> N
     ]
     sql.execute(
         "INSERT INTO failed_records AS f (tenant_id, id, installation_id, stream, external_id, run_id, code, field, "
-        "message, title, payload_sealed, payload_until, retry_at) SELECT %b, i, %b, %b, e, %b::uuid, c, nullif(d, ''), "
-        "m, t, p, %b, now() + interval '1 minute' "
-        "FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::bytea[]) "
-        "AS u(i, e, c, d, m, t, p) "
+        "message, title, match_value, payload_sealed, payload_until, retry_at) SELECT %b, i, %b, %b, e, %b::uuid, c, "
+        "nullif(d, ''), m, t, nullif(k, ''), p, %b, now() + interval '1 minute' "
+        "FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::bytea[]) "
+        "AS u(i, e, c, d, m, t, k, p) "
         "ON CONFLICT (tenant_id, installation_id, stream, external_id, direction) DO UPDATE SET run_id = excluded.run_id, "
         "code = excluded.code, field = excluded.field, message = excluded.message, title = excluded.title, "
-        "payload_sealed = excluded.payload_sealed, payload_until = excluded.payload_until, last_failed_at = now(), "
+        "match_value = excluded.match_value, payload_sealed = excluded.payload_sealed, "
+        "payload_until = excluded.payload_until, last_failed_at = now(), "
         "state = CASE WHEN f.state = 'resolved' THEN 'waiting' ELSE f.state END, "
         "tries = CASE WHEN f.state = 'resolved' THEN 1 ELSE f.tries END, "
         "retry_at = CASE WHEN f.state = 'resolved' THEN excluded.retry_at ELSE f.retry_at END, resolved_at = NULL",
@@ -61,7 +63,7 @@ def write_failures(sql: Raw, context: PageContext, failures: list[Failure]) -> N
             uuids(raw_ids(len(failures))), texts([failure.external_id for failure in failures]),
             texts([failure.code for failure in failures]), texts([failure.field or "" for failure in failures]),
             texts([failure.message[:500] for failure in failures]), texts([failure.title for failure in failures]),
-            blobs(sealed),
+            texts([failure.match_value or "" for failure in failures]), blobs(sealed),
         ),
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from app.services.page_failures import Failure
 from app.services.page_writes import Raw
 from app.sync.deletes import judge
 from app.sync.hashes import digest
-from app.sync.keys import keys_in
+from app.sync.keys import keys_in, normalise
 from app.sync.plan import Incoming, Known, Linked, Plan, plan_page
 from connectors.sdk import CompiledMapping, External, Mapped, Page
 
@@ -142,7 +142,7 @@ def _sort(context: PageContext, prepared: Prepared, news: dict[str, Linked | Non
             continue
         mapped = prepared.mapped.get(external_id) or context.mapping.apply(record.data)
         if mapped.failed:
-            found.failures.append(_failure(record, mapped.problems))
+            found.failures.append(_failure(record, mapped, context.match_key))
             continue
         if context.left_out and context.left_out(mapped.values):
             found.filtered += 1
@@ -154,9 +154,12 @@ def _sort(context: PageContext, prepared: Prepared, news: dict[str, Linked | Non
     return found
 
 
-def _failure(record: External, problems: Sequence[Any]) -> Failure:
-    first = problems[0]
-    return Failure(record.id, "mapping_failed", first.field, first.message, _title(record.data), record.data)
+def _failure(record: External, mapped: Mapped, key: str | None) -> Failure:
+    first = mapped.problems[0]
+    # What cannot be mapped is looked for as it was sent.
+    bad = {problem.field: problem.value for problem in mapped.problems}
+    value = normalise({**bad, **mapped.values}.get(key)) if key else None
+    return Failure(record.id, "mapping_failed", first.field, first.message, _title(record.data), record.data, value)
 
 
 def _title(data: dict[str, Any]) -> str:
