@@ -1,12 +1,23 @@
 """The way out of every transform that has one: what it writes, what it refuses, and that it settles."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from connectors.sdk import TRANSFORMS, Choice, CompiledMapping, FieldInfo, Rule, TargetField, Transform, compile_mapping
+from connectors.sdk import (
+    TRANSFORMS,
+    Choice,
+    CompiledMapping,
+    FieldInfo,
+    Mapped,
+    Rule,
+    TargetField,
+    Transform,
+    compile_mapping,
+)
 from connectors.sdk.writing import nested
 from tests.connectors.sdk.generated import FIXED, TEXT, VALUE
 from tests.connectors.sdk.test_transforms import GOOD as VALUES_IN
@@ -105,18 +116,25 @@ ARGUMENTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "value_table": st.fixed_dictionaries({"table": st.dictionaries(WORDS, WORDS | st.booleans(), max_size=4), "otherwise": st.sampled_from(["keep", "empty", "error"])}),
     "default": st.fixed_dictionaries({"value": st.sampled_from(["x", 7, False])}),
 }  # fmt: skip
+# Before that a zone's clock may differ by odd seconds, which a form without them cannot say.
+MOMENTS = st.datetimes(min_value=datetime(1970, 1, 2))
 # What each transform takes for good, so that more than refusals is tried.
 LIKELY: dict[str, st.SearchStrategy[Any]] = {
     "number": st.integers(-(10**18), 10**18) | st.floats(-1e17, 1e17) | st.integers(0, 10**9).map("{:,}".format) | st.sampled_from(["£1,5", "1.234,5 EUR"]),
     "boolean": st.booleans() | st.sampled_from(["Y", "n", "ja", "NEIN", "yes", "0"]), "value_table": WORDS,
-    "date_parse": st.datetimes().map(lambda at: f"{at:%d.%m.}{at.year:04}") | st.datetimes().map(lambda at: f"{at.year:04}{at:%m%d%H%M%S}")
-    | st.datetimes().map(lambda at: f"{at.year:04}{at:-%m-%d %H:%M}") | st.integers(-(10**10), 10**10) | st.integers(-(10**13), 10**13) | st.floats(-1e10, 1e10),
-    "date_format": st.dates().map(str) | st.datetimes().map(lambda at: at.isoformat()) | st.datetimes(timezones=st.timezones()).map(lambda at: at.isoformat()),
+    "date_parse": MOMENTS.map(lambda at: f"{at:%d.%m.}{at.year:04}") | MOMENTS.map(lambda at: f"{at.year:04}{at:%m%d%H%M%S}")
+    | MOMENTS.map(lambda at: f"{at.year:04}{at:-%m-%d %H:%M}") | st.integers(-(10**10), 10**10) | st.integers(-(10**13), 10**13) | st.floats(-1e10, 1e10),
+    "date_format": st.dates().map(str) | MOMENTS.map(lambda at: at.isoformat()) | st.datetimes(timezones=st.timezones()).map(lambda at: at.isoformat()),
 }  # fmt: skip
 
 
 def test_the_strategies_know_every_way_out() -> None:
     assert set(ARGUMENTS) == {info.name for info in TRANSFORMS.values() if info.invert}
+
+
+def spelled(mapped: Mapped) -> str:
+    """Return the value of a record's one field, spelling aside."""
+    return str(mapped.values["out"]).strip().casefold()
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
@@ -126,7 +144,7 @@ def test_what_flows_out_settles(name: str, data: st.DataObject) -> None:
     args = data.draw(ARGUMENTS[name])
     many = data.draw(st.integers(1, 3)) if TRANSFORMS[name].takes_all else 1
     kind = data.draw(st.sampled_from(["json", "text", *({"number": ["number"], "boolean": ["flag"], "date_parse": ["date", "datetime"], "value_table": ["choice"]}.get(name, []))]))  # fmt: skip
-    more = data.draw(st.sampled_from([(), (Transform("trim"),)]))
+    more = data.draw(st.sampled_from([()] if name == "default" else [(), (Transform("trim"),)]))
     theirs = data.draw(st.sampled_from(["", "json"] if kind == "json" else ["", "json", "text"]))
     try:
         mapping = turned(Transform(name, args), *more, sources=many, kind=kind, theirs=theirs)
@@ -139,8 +157,15 @@ def test_what_flows_out_settles(name: str, data: st.DataObject) -> None:
     assume(not first.problems)
     sent = mapping.outgoing(first.values)
     assume(not sent.problems)
-    assert mapping.apply(nested(sent.fields)) == first
-    assert mapping.apply({**record, **sent.fields}) == first
+    came = mapping.apply(nested(sent.fields))
+    if name == "value_table":
+        # A value that was kept and is spelled nearly as one of the table comes back as it stands there.
+        assert spelled(came) == spelled(first)
+        return
+    assert came == first
+    # Where the first of several fields is emptied, the next one shows.
+    if name != "coalesce" or first.values["out"] is not None:
+        assert mapping.apply({**record, **sent.fields}) == first
 
 
 @FIXED
