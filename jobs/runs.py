@@ -235,7 +235,7 @@ def _pages(work: _Work, connector: Connector, context: PageContext, checkpoint: 
             # A token that works may end again later in a long run.
             work.refreshed = False
             checkpoint = prepared.end.checkpoint
-            ahead = pool.submit(fetch, checkpoint) if work.slow and not prepared.end.last else None
+            ahead = pool.submit(fetch, checkpoint) if not prepared.end.last else None
             yield prepared
             if prepared.end.last:
                 return

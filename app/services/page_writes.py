@@ -138,7 +138,7 @@ def write_records(sql: Raw, context: PageContext, plan: Plan) -> None:
             "WHERE r.tenant_id = %b AND r.id = t.i",
             (*_record_arrays(updates), context.tenant_id),
         )
-    _write_keys(sql, context, inserts, updates)
+    write_keys(sql, context, inserts, updates)
 
 
 def _record_arrays(writes: Sequence[Write]) -> tuple[UuidArray, TextArray, ByteaArray]:
@@ -149,7 +149,8 @@ def _record_arrays(writes: Sequence[Write]) -> tuple[UuidArray, TextArray, Bytea
     )
 
 
-def _write_keys(sql: Raw, context: PageContext, inserts: list[Write], updates: list[Write]) -> None:
+def write_keys(sql: Raw, context: PageContext, inserts: list[Write], updates: list[Write]) -> None:
+    """Keep what new and changed records are found by."""
     moved = [w for w in updates if w.operation == "restored" or not w.after.keys().isdisjoint(context.key_fields)]
     if moved:
         sql.execute(

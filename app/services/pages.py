@@ -10,7 +10,17 @@ from datetime import datetime
 from typing import Any
 
 from app.ids import new_ids
-from app.services import fleet, intents, page_conflicts, page_deletes, page_echoes, page_failures, page_writes, runs
+from app.services import (
+    fleet,
+    intents,
+    page_conflicts,
+    page_creates,
+    page_deletes,
+    page_echoes,
+    page_failures,
+    page_writes,
+    runs,
+)
 from app.services.page_context import Counts, PageContext, QuestionError
 from app.services.page_failures import Failure
 from app.services.page_writes import Raw
@@ -109,9 +119,11 @@ def _count(counts: Counts, plan: Plan) -> None:
 
 
 def _write(sql: Raw, context: PageContext, plan: Plan, found: _Sorted, page: int) -> None:
-    page_writes.write_records(sql, context, plan)
-    page_writes.write_links(sql, context, plan)
-    page_writes.write_changes(sql, context, plan, page)
+    alone, rest = page_creates.split(plan)
+    page_creates.create(sql, context, alone, page)
+    page_writes.write_records(sql, context, rest)
+    page_writes.write_links(sql, context, rest)
+    page_writes.write_changes(sql, context, rest, page)
     page_failures.write_failures(sql, context, found.failures)
     page_conflicts.write_conflicts(sql, context, plan)
     known = [write.incoming.external_id for write in plan.writes]
