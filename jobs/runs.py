@@ -1,5 +1,6 @@
 """The sync task: pages of one installation, one transaction each, until all streams are read or the slice is over."""
 
+import threading
 import time
 import uuid
 from collections import deque
@@ -22,10 +23,9 @@ from jobs.drain import Slice
 from jobs.vendor import vendor_session
 
 _KEPT_EXCHANGES = 10
-# A vendor on the same machine answers faster than two threads of one interpreter take turns (measured: 3.0 ms a page
-# with a thread, 2.2 ms without).
-_WORTH_A_THREAD = 0.005
-# Pages of a vendor that answers at once are applied together, up to so many records: each transaction has its price.
+# Each transaction has its price: pages that come faster than they can be written are applied together, up to so many
+# records, and so are those of a vendor that answers within this many seconds.
+_AT_ONCE = 0.005
 _TOGETHER = 1000
 _logger = log.logger(__name__)
 
@@ -46,8 +46,9 @@ class _Work:
     progressed: bool = False
     # Whether most records of the last page had changed: then the next page is mapped while it is fetched.
     changing: bool = True
-    # Whether the vendor's last answer took long enough to fetch the next page beside the writing of this one.
+    # Whether the vendor took its time for the last answer, and whether pages that were read are waited for.
     slow: bool = True
+    waiting: threading.Event = field(default_factory=threading.Event)
     # PostgreSQL's clock against ours.
     offset: timedelta = timedelta(0)
 
@@ -198,13 +199,20 @@ def _apply(work: _Work, context: PageContext, prepared: Prepared, counted: Count
     work.changing, work.progressed = counts.unchanged * 2 <= counts.read, True
 
 
+def _goes_on(work: _Work, found: list[Page]) -> bool:
+    """Whether to read one more page before these are applied: while they cost nothing to wait for."""
+    if found[-1].last or sum(len(page.records) for page in found) >= _TOGETHER:
+        return False
+    return not work.slow or not work.waiting.is_set()
+
+
 def _pages(work: _Work, connector: Connector, context: PageContext, checkpoint: Checkpoint) -> Iterator[Prepared]:
     """Yield pages while the next is already being fetched; the fetching thread holds no database session."""
 
     def fetch(at: Checkpoint) -> Prepared:
         assert work.session is not None
         began, found = now() + work.offset, list[Page]()
-        while not found or (not work.slow and not found[-1].last and sum(len(p.records) for p in found) < _TOGETHER):
+        while not found or _goes_on(work, found):
             started = time.perf_counter()
             try:
                 page = connector.read(work.session, context.stream, at)
@@ -212,7 +220,7 @@ def _pages(work: _Work, connector: Connector, context: PageContext, checkpoint: 
                 if found:
                     break  # What was read before is kept; the next call meets the error again.
                 raise
-            work.slow = time.perf_counter() - started > _WORTH_A_THREAD
+            work.slow = time.perf_counter() - started > _AT_ONCE
             found.append(page)
             at = page.checkpoint
         return pages.prepare(context.mapping, found, map_all=work.changing, began=began)
@@ -221,6 +229,7 @@ def _pages(work: _Work, connector: Connector, context: PageContext, checkpoint: 
         ahead: Future[Prepared] | None = None
         while True:
             try:
+                work.waiting.set()
                 prepared = ahead.result() if ahead else fetch(checkpoint)
             except AuthError:
                 # The token may have been taken back early; one fresh one is tried before a person is asked.
@@ -235,6 +244,7 @@ def _pages(work: _Work, connector: Connector, context: PageContext, checkpoint: 
             # A token that works may end again later in a long run.
             work.refreshed = False
             checkpoint = prepared.end.checkpoint
+            work.waiting.clear()
             ahead = pool.submit(fetch, checkpoint) if not prepared.end.last else None
             yield prepared
             if prepared.end.last:

@@ -13,7 +13,7 @@ from app.services.page_context import Counts, PageContext, QuestionError
 from app.sync.deletes import judge
 from app.sync.merge import Directions
 from app.tenancy import scoped
-from connectors.sdk import Checkpoint, CompiledMapping, Manifest, compile_mapping, rules_from_json
+from connectors.sdk import Checkpoint, CompiledMapping, Manifest, compile_filters, compile_mapping, rules_from_json
 
 
 def list_streams(tenant_id: uuid.UUID, run_id: uuid.UUID) -> list[RunStream]:
@@ -58,7 +58,7 @@ def open_context(
         writer=installation.name,
         directions=_directions(compiled, installed),
         outs=intents.outs_of(tenant_id, installed.object_type),
-        left_out=None,
+        left_out=compile_filters(mapping.filters, targets) if mapping.filters else None,
         trusted_clock=declared.trusted_clock,
         delete_policy=installed.delete_policy,
         run_id=run.id if run else None,
