@@ -1,6 +1,6 @@
 """One write to the other side: compared with what is there, sent, and its answer or its doubt told apart."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -21,6 +21,7 @@ from connectors.sdk import (
     External,
     Outgoing,
     RateLimitedError,
+    Refused,
     RetryableError,
     ScopeError,
     Session,
@@ -55,12 +56,16 @@ Outcome = Answer | Refusal | Back | Gone | Met
 
 
 class StopError(Exception):
-    """Nothing more can be sent at the moment; `outcome` is that of the write that met it, `error` says why."""
+    """Nothing more can be sent at the moment: `error` says why, `outcome` is that of the writes that met it.
 
-    def __init__(self, outcome: Back, error: ConnectorError) -> None:
+    `done` are those of the same call that are known already.
+    """
+
+    def __init__(self, outcome: Back, error: ConnectorError, done: "Sequence[tuple[Sending, Outcome]]" = ()) -> None:
         super().__init__(error.message)
         self.outcome = outcome
         self.error = error
+        self.done = list(done)
 
 
 class Sender:
@@ -79,18 +84,77 @@ class Sender:
         try:
             with outside():
                 return act(item)
-        except RateLimitedError as error:
-            # Refused before anything was done.
-            raise StopError(self._back(item, min(error.retry_after or 60.0, 900.0)), error) from error
-        except (AuthError, ScopeError) as error:
-            raise StopError(self._back(item, 0.0), error) from error
-        except RetryableError as error:
-            outcome = Back("in_doubt", max(error.retry_after or 0.0, backoff(item.tries + 1, seed=str(item.id))))
-            raise StopError(outcome, error) from error
+        except (RetryableError, AuthError, ScopeError) as error:
+            raise StopError(self._meaning(error, item), error) from error
         except ConnectorError as error:
             if item.external_id and self._stream.fetch is not None and self._current(item) is None:
                 return Gone()
             return Refusal(item.id, item.record_id, item.external_id, error.code, error.user_message)
+
+    def together(self, items: Sequence[Sending]) -> list[list[Sending]]:
+        """Return which of these writes go in one call each, as the manifest declares; the others go alone."""
+        writes = self._writer.writes
+        # A batch has no place for versions: only where each record is looked at just before anyway.
+        batches = {
+            "update": writes.batch_update if writes.concurrency.kind == "none" else None,
+            "create": writes.batch_create if writes.create_safety and writes.create_safety.kind == "lookup" else None,
+        }
+        groups = []
+        for operation, batch in batches.items():
+            some = [item for item in items if item.operation == operation and not item.doubt] if batch else []
+            size = batch.size if batch else 1
+            chunks = [some[start : start + size] for start in range(0, len(some), size)]
+            groups += [chunk for chunk in chunks if len(chunk) > 1]
+        return groups
+
+    def send_together(self, items: Sequence[Sending]) -> list[tuple[Sending, Outcome]]:
+        """Make several writes of one operation in one call; what is refused in it is tried once more alone.
+
+        StopError, with the outcome of each, when the other side is the trouble.
+        """
+        done: list[tuple[Sending, Outcome]] = []
+        ready: list[Sending] = []
+        alone: list[Sending] = []
+        try:
+            for item in items:
+                found = self._look(item) if item.operation == "update" else None
+                done.append((item, found)) if isinstance(found, Gone | Met) else ready.append(item)
+            for item, result in zip(ready, self._batch(items[0].operation, ready), strict=True):
+                if isinstance(result, Written):
+                    done.append((item, Answer(item, result)))
+                elif result.lost and item.operation == "create":
+                    done.append((item, Back("in_doubt", 5.0)))
+                else:
+                    alone.append(item)
+            done += [(item, self.send(item)) for item in alone]
+        except StopError as stop:
+            # Those that were refused in the call are known not to be made.
+            done += [(item, Back("planned")) for item in alone if item not in [known for known, _ in done]]
+            raise StopError(stop.outcome, stop.error, done) from stop
+        except ConnectorError as error:
+            raise StopError(self._meaning(error, items[0]), error, done) from error
+        return done
+
+    def _batch(self, operation: str, items: Sequence[Sending]) -> Sequence[Written | Refused]:
+        if not items:
+            return []
+        try:
+            with outside():
+                return self._writer.batch(operation, [self._outgoing(item, None) for item in items])
+        except (RetryableError, AuthError, ScopeError) as error:
+            raise StopError(self._meaning(error, items[0]), error) from error
+        except ConnectorError:
+            # One of them spoils the call: alone each has an answer of its own.
+            return [Refused("")] * len(items)
+
+    def _meaning(self, error: ConnectorError, item: Sending) -> Back:
+        """Say what an error of the other side means for a write that met it: whether it may have been made."""
+        if isinstance(error, RateLimitedError):
+            # Refused before anything was done.
+            return self._back(item, min(error.retry_after or 60.0, 900.0))
+        if isinstance(error, RetryableError):
+            return Back("in_doubt", max(error.retry_after or 0.0, backoff(item.tries + 1, seed=str(item.id))))
+        return self._back(item, 0.0)
 
     def _back(self, item: Sending, seconds: float) -> Back:
         return Back("in_doubt" if item.doubt else "planned", seconds)
@@ -162,12 +226,10 @@ class Sender:
         look = can_look and (version is None or self._writer.writes.concurrency.kind == "none")
         for _ in range(_TRIES):
             if look:
-                current = self._current(item)
-                if current is None:
-                    return Gone()
-                if self._differs(item, current):
-                    return Met(current)
-                version = current.version
+                found = self._look(item)
+                if isinstance(found, Gone | Met):
+                    return found
+                version = found
             try:
                 return act(version)
             except ChangedError:
@@ -175,6 +237,15 @@ class Sender:
                     raise
                 look = True
         return Back("planned", 30.0)
+
+    def _look(self, item: Sending) -> Gone | Met | str | None:
+        """Return the present version of the record, or what has become of it since both sides agreed."""
+        if self._stream.fetch is None:
+            return None
+        current = self._current(item)
+        if current is None:
+            return Gone()
+        return Met(current) if self._differs(item, current) else current.version
 
     def _differs(self, item: Sending, current: External) -> bool:
         """Whether somebody has changed the record over there since both sides agreed."""

@@ -111,12 +111,17 @@ def _send_some(work: _Work) -> bool:
         if stream not in work.seen:
             work.seen.add(stream)
             intent_claims.hold_deletes(sql, context)
-        # Of creates that only a person can resolve, never more than one is in doubt.
-        safety = work.connector.manifest.stream(stream).writes
-        single = safety is not None and safety.create_safety is not None and safety.create_safety.kind == "review"
-        sendings = intent_claims.claim(sql, context, abilities, limit=1 if single else intent_claims.BATCH)
+        sendings = intent_claims.claim(sql, context, abilities, limit=_at_once(work.connector, stream))
     _send_all(work, context, sendings)
     return True
+
+
+def _at_once(connector: Connector, stream: str) -> int:
+    writes = connector.manifest.stream(stream).writes
+    if writes and writes.create_safety and writes.create_safety.kind == "review":
+        return 1  # Of creates that only a person can resolve, never more than one is in doubt.
+    batches = [batch.size for batch in (writes.batch_create, writes.batch_update) if batch] if writes else []
+    return max([intent_claims.BATCH, *batches])
 
 
 def _abilities(work: _Work, context: PageContext) -> Abilities:
@@ -132,39 +137,48 @@ def _abilities(work: _Work, context: PageContext) -> Abilities:
 
 
 def _send_all(work: _Work, context: PageContext, sendings: list[Sending]) -> None:
+    """Send writes, several in one call where that is possible, and write down what became of each."""
     done: list[tuple[Sending, Sent]] = []
-    rest, since = list(sendings), time.monotonic()
+    groups = Sender(work.connector, work.session, context).together(sendings)
+    grouped = {item.id for group in groups for item in group}
+    rest, since = [*groups, *([item] for item in sendings if item.id not in grouped)], time.monotonic()
     try:
         while rest and not work.slice.stopping:
-            done.append((rest[0], _send(work, context, rest[0])))
+            done += _send(work, context, rest[0])
             rest.pop(0)
             if time.monotonic() - since > _SETTLE_AFTER:
                 _settle(work, context, done)
                 done, since = [], time.monotonic()
     except StopError as stop:
-        done.append((rest.pop(0), stop.outcome))
+        known = {item.id for item, _ in stop.done}
+        done += [*stop.done, *((item, stop.outcome) for item in rest.pop(0) if item.id not in known)]
         raise
     except BaseException:
-        # Whether this one was made nobody knows: it stays sent, and is found in doubt.
+        # Whether these were made nobody knows: they stay sent, and are found in doubt.
         rest.pop(0)
         raise
     finally:
         # What was never sent is not in doubt.
-        done += [(item, Back("in_doubt" if item.doubt else "planned")) for item in rest]
+        done += [(item, Back("in_doubt" if item.doubt else "planned")) for group in rest for item in group]
         _settle(work, context, done)
 
 
-def _send(work: _Work, context: PageContext, item: Sending) -> Sent:
+def _send(work: _Work, context: PageContext, items: list[Sending]) -> list[tuple[Sending, Sent]]:
     try:
-        return Sender(work.connector, work.session, context).send(item)
+        return _send_once(work, context, items)
     except StopError as stop:
         has_token = work.connector.manifest.auth_for(work.session.settings).has_token
-        if not isinstance(stop.error, AuthError) or work.refreshed or not has_token:
+        if not isinstance(stop.error, AuthError) or work.refreshed or stop.done or not has_token:
             raise
     # The token may have been taken back early; one fresh one is tried before a person is asked.
     work.refreshed = True
     _, work.session = vendor_session(work.task.tenant_id, work.installation_id, refresh=True)
-    return Sender(work.connector, work.session, context).send(item)
+    return _send_once(work, context, items)
+
+
+def _send_once(work: _Work, context: PageContext, items: list[Sending]) -> list[tuple[Sending, Sent]]:
+    sender = Sender(work.connector, work.session, context)
+    return sender.send_together(items) if len(items) > 1 else [(items[0], sender.send(items[0]))]
 
 
 def _settle(work: _Work, context: PageContext, done: list[tuple[Sending, Sent]]) -> None:

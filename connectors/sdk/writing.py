@@ -44,9 +44,10 @@ class Written:
 
 @dataclass(frozen=True)
 class Refused:
-    """One record of a batch that was not written, and why."""
+    """One record of a batch that was not written, and why. `lost`: nobody knows, the answer does not name it."""
 
     message: str
+    lost: bool = False
 
 
 class Writer:
@@ -201,7 +202,7 @@ def _keys(value: Any) -> list[str]:
 
 
 def _lost() -> Refused:
-    return Refused("The other side did not say what became of it.")
+    return Refused("The other side did not say what became of it.", lost=True)
 
 
 def _with_header(request: Request, name: str, value: str) -> Request:

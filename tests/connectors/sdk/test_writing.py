@@ -113,7 +113,7 @@ def test_a_batch_tells_what_became_of_each(start: Start) -> None:
     assert isinstance(third, Written)
     assert (first.id, third.id) == ("c1", "c3")
     assert second == Refused("no e-mail")
-    assert fourth == Refused("The other side did not say what became of it.")
+    assert fourth == Refused("The other side did not say what became of it.", lost=True)
     assert orjson.loads(vendor.calls[0].body)["inputs"][1] == {"fields": {"email": "2@x.example"}, "trace": "r2"}
 
 
