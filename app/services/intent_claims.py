@@ -16,7 +16,7 @@ from app.sync.echoes import hash_of
 from app.sync.outbound import Abilities, Tie, Todo, decide
 from app.sync.plan import Held
 
-BATCH = 20
+BATCH = 50
 
 
 @dataclass(frozen=True, slots=True)
