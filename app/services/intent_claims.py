@@ -126,7 +126,8 @@ def _decide(
     sql: Raw, context: PageContext, abilities: Abilities, planned: Sequence[tuple[uuid.UUID, uuid.UUID, bool]]
 ) -> list[Sending]:
     ids = list({record_id for _, record_id, _ in planned})
-    held = page_writes.hold_records(sql, context, ids)
+    # Not locked: whoever changes one now waits for its intent, which is held, and has it written again.
+    held = page_writes.hold_records(sql, context, ids, lock=False)
     ties, counts = _ties(sql, context, ids), _writes_last_hour(sql, context, ids)
     sending: list[Sending] = []
     dropped: list[tuple[uuid.UUID, str]] = []
@@ -190,10 +191,12 @@ def _ties(sql: Raw, context: PageContext, ids: Sequence[uuid.UUID]) -> dict[uuid
 
 
 def _writes_last_hour(sql: Raw, context: PageContext, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
-    # A person who has the record tried again starts the count anew.
+    # Only what a sync has caused counts: people and the host's product may change a record as often as they like. And
+    # a person who has the record tried again starts the count anew.
     rows = sql.execute(
         "SELECT i.record_id, count(*) FROM intents i WHERE i.tenant_id = %b AND i.record_id = ANY(%b) "
-        "AND i.installation_id = %b AND i.stream = %b AND i.operation = 'update' AND i.sent_at > greatest("
+        "AND i.installation_id = %b AND i.stream = %b AND i.operation = 'update' "
+        "AND i.cause IN (SELECT name FROM installations WHERE tenant_id = i.tenant_id) AND i.sent_at > greatest("
         "clock_timestamp() - interval '1 hour', (SELECT max(f.retry_at) FROM failed_records f WHERE "
         "f.tenant_id = i.tenant_id AND f.installation_id = i.installation_id AND f.stream = i.stream "
         "AND f.external_id = i.external_id AND f.direction = 'out' AND f.state = 'waiting')) GROUP BY i.record_id",

@@ -35,7 +35,8 @@ def delete_links(sql: Raw, context: PageContext, external_ids: Sequence[str], pa
         "AND stream = %b AND external_id = ANY(%b) AND deleted_at IS NULL RETURNING record_id, external_id, base",
         (context.tenant_id, context.installation_id, context.stream, texts(external_ids)),
     ).fetchall()
-    if not ended or context.delete_policy != "mirror":
+    # Where nothing flows in, a delete does not either.
+    if not ended or context.delete_policy != "mirror" or not context.directions.creates:
         return len(ended)
     links = {record_id: (external_id, base) for record_id, external_id, base in ended}
     unlinked: list[Dead] = sql.execute(

@@ -107,11 +107,13 @@ def find_matches(sql: Raw, context: PageContext, keys: Sequence[Key]) -> dict[Ke
     return found
 
 
-def hold_records(sql: Raw, context: PageContext, ids: list[uuid.UUID]) -> dict[uuid.UUID, Held]:
-    """Return these records, locked in id order until the transaction ends."""
+def hold_records(
+    sql: Raw, context: PageContext, ids: Sequence[uuid.UUID], *, lock: bool = True
+) -> dict[uuid.UUID, Held]:  # fmt: skip
+    """Return these records, locked in id order until the transaction ends unless `lock` is False."""
     rows = sql.execute(
         "SELECT id, data, deleted_at IS NOT NULL, updated_at FROM records WHERE tenant_id = %b AND id = ANY(%b) "
-        "ORDER BY id FOR NO KEY UPDATE",
+        "ORDER BY id" + (" FOR NO KEY UPDATE" if lock else ""),
         (context.tenant_id, uuids(ids)),
         binary=True,
     )
