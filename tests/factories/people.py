@@ -5,11 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
+from flask.testing import FlaskClient
 
 from app.db import db
-from app.services import accounts
+from app.models.accounts import StaffRole
+from app.services import accounts, sessions
 from app.tenancy import bind_tenant
 from app.transaction import transaction
+from app.web import cookie_name
 
 
 class People:
@@ -42,3 +45,25 @@ class People:
             return member.id, user.id
 
         return tuple(self.act(tenant_id, None, add))  # type: ignore[return-value]
+
+
+def sign_in(apps: dict[str, Flask], tenant_id: uuid.UUID) -> FlaskClient:
+    """Return a browser of somebody who has just joined the tenant as an admin."""
+    owner, settings = apps["owner"], apps["web"].extensions["settings"]
+    with owner.app_context(), bind_tenant(tenant_id), transaction():
+        user_id = accounts.make_user(f"{uuid.uuid4().hex}@example.com", "Ada", "a long password").id
+        accounts.add_member(tenant_id, user_id, "admin")
+    with owner.app_context(), bind_tenant(tenant_id, user_id), transaction():
+        cookie = sessions.start_session(user_id, tenant_id, settings, ip="", user_agent="")
+    client = apps["web"].test_client()
+    client.set_cookie(cookie_name(settings), cookie)
+    return client
+
+
+def make_staff(apps: dict[str, Flask], role: str | None) -> uuid.UUID:
+    """Return somebody of the host's staff; without a role, somebody who is not."""
+    with apps["owner"].app_context(), transaction():
+        user = accounts.make_user(f"{uuid.uuid4().hex}@example.com", "S", "a long password")
+        if role:
+            db.session.add(StaffRole(user_id=user.id, role=role))
+        return user.id

@@ -11,10 +11,8 @@ from flask import Flask
 from sqlalchemy import text
 
 from app.db import db
-from app.models.accounts import StaffRole
 from app.models.runs import Run
 from app.services import (
-    accounts,
     failed_records,
     fleet,
     installations,
@@ -30,6 +28,7 @@ from app.sync.retry import Decision
 from app.tenancy import bind_tenant
 from app.transaction import transaction
 from connectors.sdk import AuthError, Checkpoint, Page, Rejected, UnavailableError
+from tests.factories.people import make_staff
 from tests.factories.tasks import Lane
 from tests.factories.tenants import connect_kinto, make_tenant
 from tests.processes import wait_for
@@ -188,14 +187,6 @@ def test_a_page_with_records_left_out_shows_before_the_run_has_ended(site: Site,
     assert site.row() == ("incomplete", None)
 
 
-def staff(apps: dict[str, Flask], role: str | None) -> uuid.UUID:
-    with apps["owner"].app_context(), transaction():
-        user = accounts.make_user(f"{uuid.uuid4().hex}@example.com", "S", "a long password")
-        if role:
-            db.session.add(StaffRole(user_id=user.id, role=role))
-        return user.id
-
-
 def read(
     apps: dict[str, Flask], user_id: uuid.UUID | None, filters: Filters | None = None, process: str = "web"
 ) -> list[str]:
@@ -206,13 +197,13 @@ def read(
 def test_support_and_operators_see_all_tenants_and_nobody_else_does(site: Site, apps: dict[str, Flask]) -> None:
     Site(apps, site.owner, "Brightwater")
     for role, seen in (("support", 2), ("operator", 2), ("reviewer", 0), (None, 0)):
-        assert len(read(apps, staff(apps, role))) == seen, role
+        assert len(read(apps, make_staff(apps, role))) == seen, role
     assert read(apps, None) == []
-    assert read(apps, staff(apps, "support"), process="worker") == [], "the policy is the web's"
+    assert read(apps, make_staff(apps, "support"), process="worker") == [], "the policy is the web's"
 
 
 def test_staff_cannot_write_what_they_see(site: Site, apps: dict[str, Flask]) -> None:
-    user_id = staff(apps, "support")
+    user_id = make_staff(apps, "support")
     with apps["web"].app_context(), bind_tenant(None, user_id), transaction():
         for statement in ("UPDATE installation_status SET status = 'paused'", "DELETE FROM installation_status"):
             assert db.session.execute(text(statement)).rowcount == 0  # type: ignore[attr-defined]
@@ -225,7 +216,7 @@ def test_the_list_is_narrowed_and_errors_are_counted(site: Site, apps: dict[str,
         each.activate()
         each.act(lambda each=each: problems.open_problem(each.tenant_id, each.id, "vendor_down", "Down.", "Wait."))
     other.act(lambda: installations.pause(other.tenant_id, other.id))
-    user_id = staff(apps, "support")
+    user_id = make_staff(apps, "support")
     assert read(apps, user_id, Filters(tenant="100%")) == ["Brightwater 100%"]
     assert read(apps, user_id, Filters(status="paused")) == ["Brightwater 100%"]
     assert read(apps, user_id, Filters(connector="kinto", signature="vendor_down")) == ["Brightwater 100%", "Aldgate"]

@@ -9,26 +9,14 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from app.services import accounts, connections, installations, listings, sessions
+from app.services import connections, installations, listings
 from app.tenancy import bind_tenant
 from app.transaction import transaction
-from app.web import cookie_name
+from tests.factories.people import sign_in
 from tests.factories.tenants import make_tenant
 
 Owner = psycopg.Connection[Any]
 ORIGIN = "https://crm.example.com"
-
-
-def sign_in(apps: dict[str, Flask], tenant_id: uuid.UUID) -> FlaskClient:
-    owner, settings = apps["owner"], apps["web"].extensions["settings"]
-    with owner.app_context(), bind_tenant(tenant_id), transaction():
-        user_id = accounts.make_user(f"{uuid.uuid4().hex}@example.com", "Ada", "a long password").id
-        accounts.add_member(tenant_id, user_id, "admin")
-    with owner.app_context(), bind_tenant(tenant_id, user_id), transaction():
-        cookie = sessions.start_session(user_id, tenant_id, settings, ip="", user_agent="")
-    client = apps["web"].test_client()
-    client.set_cookie(cookie_name(settings), cookie)
-    return client
 
 
 def make_installation(apps: dict[str, Flask], tenant_id: uuid.UUID) -> uuid.UUID:
