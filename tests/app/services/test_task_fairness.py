@@ -144,6 +144,40 @@ def test_workers_at_the_caps_never_pass_them_and_never_block_each_other(lane: La
     assert lane.count("attempts > 1") == 0
 
 
+def test_one_connection_is_worked_on_by_one_worker_however_often_it_is_asked_for(lane: Lane, owner: Owner) -> None:
+    """P02, the cap of a connection: one live task, which runs once more when it was asked for meanwhile."""
+    ended, most, runs = threading.Event(), 0, Counter[str]()
+
+    def watch() -> None:
+        nonlocal most
+        query = (
+            "SELECT count(*) FROM tasks WHERE state = 'leased' GROUP BY tenant_id, kind, key ORDER BY 1 DESC LIMIT 1"
+        )
+        while not ended.is_set():
+            row = owner.execute(query).fetchone()
+            most = max(most, row[0] if row else 0)
+
+    def ask(number: int) -> None:
+        for _ in range(25):
+            lane.add(SMALL[number % 3], "installation")
+        if asked.wait() == 0:
+            ended.set()
+
+    def work(number: int) -> None:
+        while not ended.is_set() or lane.count("state IN ('ready', 'leased')"):
+            task = lane.claim(str(number))
+            if task:
+                runs[str(task.tenant_id)] += 1
+                time.sleep(0.003)
+                lane.end(task)
+
+    asked = threading.Barrier(4)
+    together(9, lambda number: watch() if number == 0 else ask(number) if number < 5 else work(number))
+    assert most == 1
+    assert set(runs) == {str(tenant_id) for tenant_id in SMALL[:3]}
+    assert lane.count("state = 'done'") <= sum(runs.values()) <= 100
+
+
 def test_lanes_have_gates_of_their_own(lane: Lane, apps: dict[str, Flask]) -> None:
     settings = apps["worker"].extensions["settings"]
     assert (settings.tenant_cap, settings.host_cap) == (TENANT_CAP, HOST_CAP)
