@@ -42,7 +42,7 @@ class Task(TenantModel):
                 unique=True, postgresql_where=text("state in ('ready', 'leased')"),
             ),
             Index("ix_tasks_ready", "lane", "tenant_id", "due_at", postgresql_where=text("state = 'ready'")),
-            Index("ix_tasks_leased", "lease_until", postgresql_where=text("state = 'leased'")),
+            Index("ix_tasks_leased", "lane", "tenant_id", postgresql_where=text("state = 'leased'")),
             Index("ix_tasks_finished", "finished_at", postgresql_where=text("finished_at is not null")),
             CheckConstraint("state in ('ready', 'leased', 'done', 'parked', 'dead', 'cancelled')", name="state"),
             CheckConstraint("lane in ('fast', 'send', 'sync')", name="lane"),
