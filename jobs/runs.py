@@ -209,17 +209,23 @@ def _goes_on(work: _Work, found: list[Page]) -> bool:
 def _pages(work: _Work, connector: Connector, context: PageContext, checkpoint: Checkpoint) -> Iterator[Prepared]:
     """Yield pages while the next is already being fetched; the fetching thread holds no database session."""
 
+    met: list[ConnectorError] = []
+
     def fetch(at: Checkpoint) -> Prepared:
         assert work.session is not None
+        if met:
+            raise met.pop()
         began, found = now() + work.offset, list[Page]()
         while not found or _goes_on(work, found):
             started = time.perf_counter()
             try:
                 page = connector.read(work.session, context.stream, at)
-            except ConnectorError:
-                if found:
-                    break  # What was read before is kept; the next call meets the error again.
-                raise
+            except ConnectorError as error:
+                if not found:
+                    raise
+                # What was read before is kept, and the call is not repeated: a vendor that asks for a pause gets it.
+                met.append(error)
+                break
             work.slow = time.perf_counter() - started > _AT_ONCE
             found.append(page)
             at = page.checkpoint

@@ -44,12 +44,12 @@ def test_all_tenants_of_a_host_wait_and_one_of_them_probes(site: Site) -> None:
 
 
 def test_a_burst_of_failures_costs_no_run_and_few_calls(site: Site) -> None:
-    """V02: every other call fails; each failure costs one more call, and pages in between begin the row anew."""
-    answers = iter([503, 200] * 40)
+    """V02: every other call fails. Each failure costs one more call and no page is read twice, whatever opens meanwhile."""
+    statuses = [503, 200] * 20
     pages = [{"id": f"contact-{n}", "email": f"p{n}@example.test", "last_name": "Byron"} for n in range(12)]
 
     def flaky(call: Call) -> Answer:
-        if next(answers) == 503:
+        if statuses.pop(0) == 503:
             return 503, {}, {}
         if not call.path.endswith("/contacts/records"):
             return good(call)
@@ -59,13 +59,27 @@ def test_a_burst_of_failures_costs_no_run_and_few_calls(site: Site) -> None:
 
     site.vendor.answer = flaky
     calls = 0
-    for _ in range(20):
+    while site.runs()[0][0] == "running" or not calls:
         calls += site.turn()
         site.minute_over()
+        site.pause_over()
     assert site.runs()[0][0] == "done"
     assert site.ask("SELECT count(*) FROM records") == (12,)
     assert calls == 2 * (12 + 1)
     assert site.breakers() == {("host", "closed"), ("connection", "closed")}
+
+
+def test_a_call_that_fails_after_others_is_not_repeated_at_once(site: Site) -> None:
+    """Pages that came in the same moment are applied together; what ends them is heeded all the same."""
+    first = {"ETag": '"1"', "Next-Page": f"{site.vendor.origin}/v1/buckets/crm/collections/contacts/records?_token=1"}
+
+    def answer(call: Call) -> Answer:
+        return (429, {"Retry-After": "60"}, {}) if "_token" in call.query else (200, first, {"data": [{"id": "c-1"}]})
+
+    site.vendor.answer = answer
+    assert site.turn() == 2
+    assert site.runs() == [("running", "rate_limited", 0)]
+    assert site.ask("SELECT sum(pages) FROM run_streams") == (1,)
 
 
 def test_a_rate_limit_paces_and_never_opens(site: Site) -> None:

@@ -7,8 +7,8 @@ lease's end leaves the index, so renewing a lease rewrites no index entry; the s
 from alembic import op
 from sqlalchemy import text
 
-revision = "0013"
-down_revision = "0012"
+revision = "0015"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 
