@@ -2,10 +2,10 @@
 
 import sys
 
-from tests.bench import flat, load, mapping, two_way
+from tests.bench import fairness, flat, load, mapping, two_way
 
 PARTS = {
-    "mapping": mapping.main, "load": load.main, "two_way": two_way.main, "flat": flat.main,
+    "mapping": mapping.main, "load": load.main, "two_way": two_way.main, "fairness": fairness.main, "flat": flat.main,
 }  # fmt: skip
 
 
