@@ -10,6 +10,7 @@ KINDS: dict[str, str] = {
     "send_intents": "jobs.intents:send_intents",
     "read_record": "jobs.records:read_record",
     "retry_records": "jobs.failed_records:retry_records",
+    "undo_run": "jobs.undo:undo_run",
     "test_connection": "jobs.connections:test_connection",
     "exchange_code": "jobs.connections:exchange_code",
     "refresh_token": "jobs.connections:refresh_token",

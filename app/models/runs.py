@@ -49,8 +49,10 @@ class Run(TenantModel):
     question: Mapped[dict[str, Any] | None] = mapped_column(Json)
     confirmed: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
     promise_confirmed: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
+    # Who had it undone, since when, and how far that is: services/undos.py has its form.
     undone_at: Mapped[datetime | None] = mapped_column(Timestamp)
     undone_by: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+    undo: Mapped[dict[str, Any] | None] = mapped_column(Json)
     sampled: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
     started_by: Mapped[uuid.UUID | None] = mapped_column(Uuid)
 
@@ -263,6 +265,8 @@ class Problem(TenantModel):
     run_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
     last_seen_at: Mapped[datetime] = moment()
     closed_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    # The call that has proved the repair, or how its cause has gone, for people to read.
+    closed_by: Mapped[str | None] = mapped_column(Text)
 
     @classmethod
     def constraints(cls) -> tuple[Any, ...]:

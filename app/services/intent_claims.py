@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -129,6 +129,8 @@ def _decide(
     # Not locked: whoever changes one now waits for its intent, which is held, and has it written again.
     held = page_writes.hold_records(sql, context, ids, lock=False)
     ties, counts = _ties(sql, context, ids), _writes_last_hour(sql, context, ids)
+    undone = _deleted_by_undo(sql, context, [name for name in ties if name in held and held[name].deleted])
+    here_only = replace(abilities, mirror_deletes=False)
     sending: list[Sending] = []
     dropped: list[tuple[uuid.UUID, str]] = []
     refused: list[Refusal] = []
@@ -138,7 +140,8 @@ def _decide(
             dropped.append((intent_id, "There is no such record any more."))
             continue
         todo = decide(
-            record, ties.get(record_id, ()), abilities, left_out=_left_out(context, record),
+            record, ties.get(record_id, ()), here_only if record_id in undone else abilities,
+            left_out=_left_out(context, record),
             writes_last_hour=counts.get(record_id, 0), again=again,
         )  # fmt: skip
         if todo.operation == "drop":
@@ -188,6 +191,19 @@ def _ties(sql: Raw, context: PageContext, ids: Sequence[uuid.UUID]) -> dict[uuid
         tie = Tie(external_id, base, version, deleted, frozenset(theirs or ()))
         found.setdefault(record_id, []).append(tie)
     return found
+
+
+def _deleted_by_undo(sql: Raw, context: PageContext, ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    """Return those of these deleted records that the undo of a run has deleted: they stay at the other sides."""
+    if not ids:
+        return set()
+    rows = sql.execute(
+        "SELECT t.r FROM unnest(%b::uuid[]) AS t(r), LATERAL (SELECT run_id, installation_id, operation FROM changes "
+        "WHERE tenant_id = %b AND record_id = t.r ORDER BY id DESC LIMIT 1) AS c "
+        "WHERE c.operation = 'deleted' AND c.run_id IS NOT NULL AND c.installation_id IS NULL",
+        (uuids(ids), context.tenant_id),
+    )
+    return {row[0] for row in rows}
 
 
 def _writes_last_hour(sql: Raw, context: PageContext, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:

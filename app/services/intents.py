@@ -78,6 +78,14 @@ def plan(sql: Raw, tenant_id: uuid.UUID, rows: Iterable[tuple[Out, uuid.UUID]], 
         wake(tenant_id, installation_id)
 
 
+def drop_planned(tenant_id: uuid.UUID, record_ids: Sequence[uuid.UUID], *, reason: str) -> None:
+    """Drop what is planned of records and not yet sent; what is being sent is not followed by another write."""
+    mine = update(Intent).where(Intent.tenant_id == tenant_id, Intent.record_id.in_(record_ids))
+    dropped = {"state": "dropped", "error_message": reason[:500], "settled_at": now(), "again": False}
+    write(mine.where(Intent.state == "planned").values(dropped))
+    write(mine.where(Intent.state.in_(("sent", "in_doubt"))).values(again=False))
+
+
 def plan_missing(sql: Raw, context: PageContext) -> int:
     """Plan to create over there what only the host has, after a full pass; return how many."""
     out = context.out

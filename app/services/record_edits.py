@@ -83,8 +83,13 @@ def checked(object_type: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def apply(tenant_id: uuid.UUID, edits: Sequence[Edit], *, writer: str) -> list[uuid.UUID]:
-    """Write checked values, journal what changed and plan it for the other sides; return the records that changed."""
+def apply(
+    tenant_id: uuid.UUID, edits: Sequence[Edit], *, writer: str, undoes: uuid.UUID | None = None
+) -> list[uuid.UUID]:
+    """Write checked values, journal what changed and plan it for the other sides; return the records that changed.
+
+    `undoes` is the run that is taken back by it; the journal keeps that.
+    """
     held = _hold(tenant_id, [edit.record_id for edit in edits])
     rows = []
     for edit in edits:
@@ -101,13 +106,18 @@ def apply(tenant_id: uuid.UUID, edits: Sequence[Edit], *, writer: str) -> list[u
     db.session.flush()  # What follows reads the rows by SQL.
     changed = [row[0] for row in rows]
     _renew_keys(tenant_id, changed)
-    _journal(tenant_id, rows, writer)
+    _journal(tenant_id, rows, writer, undoes)
     intents.plan_changed(tenant_id, [record.id for record in changed], cause=writer)
     return [record.id for record in changed]
 
 
-def remove(tenant_id: uuid.UUID, record_ids: Sequence[uuid.UUID], *, writer: str) -> list[uuid.UUID]:
-    """Delete records, journal it and plan it for the other sides; return those that were there."""
+def remove(
+    tenant_id: uuid.UUID, record_ids: Sequence[uuid.UUID], *, writer: str, undoes: uuid.UUID | None = None
+) -> list[uuid.UUID]:
+    """Delete records, journal it and plan it for the other sides; return those that were there.
+
+    With `undoes`, the run that is taken back by it, nothing is deleted at the other sides: intent_claims sees to that.
+    """
     held = [record for record in _hold(tenant_id, record_ids).values() if record.deleted_at is None]
     ids = [record.id for record in held]
     db.session.execute(
@@ -116,8 +126,11 @@ def remove(tenant_id: uuid.UUID, record_ids: Sequence[uuid.UUID], *, writer: str
         .values(deleted_at=now(), updated_at=now(), version=Record.version + 1)
     )
     db.session.execute(sql_delete(RecordKey).where(RecordKey.tenant_id == tenant_id, RecordKey.record_id.in_(ids)))
-    _journal(tenant_id, [(record, "deleted", record.data, {}) for record in held], writer)
-    intents.plan_changed(tenant_id, ids, cause=writer)
+    _journal(tenant_id, [(record, "deleted", record.data, {}) for record in held], writer, undoes)
+    if undoes:
+        intents.drop_planned(tenant_id, ids, reason=f"{writer}: it stays there as it is.")
+    else:
+        intents.plan_changed(tenant_id, ids, cause=writer)
     return ids
 
 
@@ -148,11 +161,14 @@ def _write_keys(tenant_id: uuid.UUID, records: Sequence[Record], names: tuple[st
 
 
 def _journal(
-    tenant_id: uuid.UUID, rows: Sequence[tuple[Record, str, Mapping[str, Any], Mapping[str, Any]]], writer: str
-) -> None:
+    tenant_id: uuid.UUID, rows: Sequence[tuple[Record, str, Mapping[str, Any], Mapping[str, Any]]], writer: str,
+    undoes: uuid.UUID | None = None,
+) -> None:  # fmt: skip
     made = [
         {
             "tenant_id": tenant_id, "id": new_id(), "record_id": record.id, "object_type": record.object_type,
+            # With a run and without an installation: the run's own changes have both.
+            "run_id": undoes,
             "operation": operation, "before": dict(before), "after": dict(after), "writer": writer,
         }
         for record, operation, before, after in rows

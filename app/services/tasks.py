@@ -140,13 +140,14 @@ def _held(task: LeasedTask) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def fence(task: LeasedTask) -> None:
+def fence(task: LeasedTask, *, moved: bool = False) -> None:
     """Renew the lease, or raise LeaseLostError: the first statement of each transaction that writes results.
 
+    `moved`: this transaction brings the work on for good, so earlier tries that were lost no longer count.
     A page of a sync has a fence of its own, in page_writes.open_page.
     """
-    until = _CLOCK + timedelta(seconds=_settings().lease_seconds)
-    renewed = update(Task).where(*_held(task)).values(lease_until=until)
+    values: dict[str, object] = {"lease_until": _CLOCK + timedelta(seconds=_settings().lease_seconds)}
+    renewed = update(Task).where(*_held(task)).values(values | ({"attempts": 0} if moved else {}))
     if write(renewed) != 1:
         raise LeaseLostError
 

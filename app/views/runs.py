@@ -6,8 +6,9 @@ from flask import Blueprint, flash
 from werkzeug.wrappers import Response
 
 from app.access import requires, viewer
+from app.extensions import settings
 from app.htmx import go, render, stop_polling
-from app.services import audit, installations, listings, run_reports, runs
+from app.services import audit, installations, listings, run_reports, runs, undos
 from app.transaction import transaction
 
 blueprint = Blueprint("runs", __name__, url_prefix="/runs")
@@ -23,6 +24,7 @@ def show(run_id: uuid.UUID) -> Response:
         "runs/show.html", "runs/_status.html", progress=progress, installation=installation,
         manifest=listings.manifest_of(progress.row.run.listing_version_id), causes=run_reports.causes(tenant_id, run_id),
         exchanges=run_reports.list_exchanges(tenant_id, run_id) if viewer().may("admin") else [],
+        may_undo=viewer().may("admin") and undos.why_not(progress.row.run) is None,
     )  # fmt: skip
     return response if progress.row.run.state in runs.LIVE_STATES else stop_polling(response)
 
@@ -57,3 +59,36 @@ def keep(run_id: uuid.UUID) -> Response:
         audit.write(tenant_id, "run.declined", "run", str(run_id))
     flash("The run has ended. The records stay.")
     return go(f"/runs/{run_id}")
+
+
+@blueprint.get("/<uuid:run_id>/undo")
+@requires("member")
+def show_undo(run_id: uuid.UUID) -> Response:
+    tenant_id = viewer().tenant_id
+    undo = undos.describe(tenant_id, run_id)
+    installation = installations.get_installation(tenant_id, undo.run.installation_id)
+    working = undo.step in ("look", "undo") and not undo.stuck
+    response = render(
+        "runs/undo.html", "runs/_undo.html", undo=undo, run=undo.run, installation=installation,
+        manifest=listings.manifest_of(undo.run.listing_version_id), working=working,
+        destinations=undos.list_destinations(tenant_id, undo), reason=undos.why_not(undo.run),
+        keep_days=settings().keep_changes_days, host_name=settings().host_name,
+    )  # fmt: skip
+    return response if working else stop_polling(response)
+
+
+@blueprint.post("/<uuid:run_id>/undo/look")
+@requires("admin")
+def look_at_undo(run_id: uuid.UUID) -> Response:
+    with transaction():
+        undos.look(viewer().tenant_id, run_id)
+    return go(f"/runs/{run_id}/undo")
+
+
+@blueprint.post("/<uuid:run_id>/undo")
+@requires("admin")
+def undo(run_id: uuid.UUID) -> Response:
+    who = viewer()
+    with transaction():
+        undos.begin(who.tenant_id, run_id, who.user.id)
+    return go(f"/runs/{run_id}/undo")

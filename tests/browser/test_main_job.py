@@ -57,7 +57,7 @@ def check_axe(page: Page) -> None:
     """No accessibility violation, in light and in dark."""
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        page.wait_for_timeout(150)
+        page.wait_for_timeout(400)  # Colours change over 120 ms, and later on a busy machine.
         found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"]})
         assert found.violations_count == 0, f"{page.url} {scheme}\n{found.generate_report()}"
     page.emulate_media(color_scheme="light")

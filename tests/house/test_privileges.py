@@ -38,6 +38,7 @@ MATRIX = {
     "mappings.show": "member", "mappings.preview": "member", "mappings.save": "admin", "mappings.reset": "admin",
     "oauth.start": "admin", "oauth.callback": "signed_in",
     "runs.show": "member", "runs.stop": "member", "runs.confirm": "admin", "runs.keep": "admin",
+    "runs.show_undo": "member", "runs.look_at_undo": "admin", "runs.undo": "admin",
     "records.index": "member", "records.show": "member",
     "problems.index": "member", "problems.show": "member",
     "object_types.index": "staff:operator", "object_types.create": "staff:operator",

@@ -137,7 +137,7 @@ def pages(site: Site) -> dict[str, int]:
     installation = f"/installations/{site.installation_id}"
     paths = (
         "/", "/integrations/kinto", "/installations", installation, f"{installation}/live", f"{installation}/failed",
-        f"{installation}/runs", f"/runs/{site.run_id}", "/records", "/problems", "/members", "/audit", "/profile", "/fleet",
+        f"{installation}/runs", f"/runs/{site.run_id}", f"/runs/{site.run_id}/undo", "/records", "/problems", "/members", "/audit", "/profile", "/fleet",
         f"/fleet/{site.tenant_id}",
     )  # fmt: skip
     return {path: counted(site, path) for path in paths}
