@@ -112,7 +112,7 @@ def hold_records(
 ) -> dict[uuid.UUID, Held]:  # fmt: skip
     """Return these records, locked in id order until the transaction ends unless `lock` is False."""
     rows = sql.execute(
-        "SELECT id, data, deleted_at IS NOT NULL, updated_at FROM records WHERE tenant_id = %b AND id = ANY(%b) "
+        "SELECT id, data, deleted_at IS NOT NULL, updated_at FROM records WHERE tenant_id = %b AND id = ANY(%b) "  # noqa: S608  # constants only
         "ORDER BY id" + (" FOR NO KEY UPDATE" if lock else ""),
         (context.tenant_id, uuids(ids)),
         binary=True,
