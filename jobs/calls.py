@@ -172,4 +172,8 @@ class MeteredClient(HttpClient):
     def _note(self, outcome: Outcome) -> None:
         self.calls.note(self.vendor, outcome)
         if outcome == "failed":
-            self.calls.check(self.vendor)
+            try:
+                self.calls.check(self.vendor)
+            except VendorDownError as error:
+                error.sent = True
+                raise

@@ -11,6 +11,7 @@ from app.services.intent_failures import Refusal
 from app.services.intent_outcomes import Answer
 from app.services.page_context import PageContext
 from app.sync.backoff import backoff
+from app.sync.breaker import VendorDownError
 from app.sync.outbound import resolve_doubt
 from app.transaction import outside
 from connectors.sdk import (
@@ -149,7 +150,7 @@ class Sender:
 
     def _meaning(self, error: ConnectorError, item: Sending) -> Back:
         """Say what an error of the other side means for a write that met it: whether it may have been made."""
-        if isinstance(error, RateLimitedError):
+        if isinstance(error, RateLimitedError) or (isinstance(error, VendorDownError) and not error.sent):
             # Refused before anything was done.
             return self._back(item, min(error.retry_after or 60.0, 900.0))
         if isinstance(error, RetryableError):

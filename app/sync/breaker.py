@@ -32,7 +32,12 @@ RETRY_FLOOR = 10
 
 
 class VendorDownError(UnavailableError):
-    """No call was made, or it was the last for now: the other side does not answer, and calls pause for `retry_after`."""
+    """No call was made, or it was the last for now: the other side does not answer, and calls pause for `retry_after`.
+
+    `sent` tells the two apart: only a call that was made can have done something.
+    """
+
+    sent = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from app.access import requires_staff, viewer
 from app.htmx import render
-from app.services import fleet, installations, problems, support_grants
+from app.services import breakers, fleet, installations, problems, support_grants
 from app.tenancy import bind_tenant
 from app.transaction import transaction
 
@@ -27,7 +27,7 @@ def index() -> Response:
     filters = fleet.Filters(**{name: request.args.get(name, "")[:120] for name in fleet.FILTERS})
     found = fleet.list_statuses(filters, before=request.args.get("before", type=uuid.UUID), limit=_SIZE + 1)
     return render(
-        "fleet/index.html", rows=found[:_SIZE], filters=filters, causes=fleet.list_causes(),
+        "fleet/index.html", rows=found[:_SIZE], filters=filters, causes=fleet.list_causes(), down=breakers.list_open_hosts(),
         grants={grant.tenant_id: grant for grant in support_grants.list_live()},
         older=found[_SIZE - 1].id if len(found) > _SIZE else None,
     )  # fmt: skip

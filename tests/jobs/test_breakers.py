@@ -6,6 +6,7 @@ import psycopg
 
 from app.services import connections, previews, runs
 from tests.connectors.sdk.servers import Answer, Call
+from tests.factories.people import sign_in
 from tests.jobs.sites import Site, good, status
 
 Owner = psycopg.Connection[Any]
@@ -128,6 +129,20 @@ def test_people_who_ask_are_told_when_it_is_called_again(site: Site) -> None:
     ))  # fmt: skip
     assert site.turn("fast") == 0
     assert site.ask("SELECT state, error_code, error_message FROM connections") == ("ready", "vendor_down", error)
+
+
+def test_the_run_page_says_that_it_waits_and_the_fleet_which_host_is_down(site: Site, owner: Owner) -> None:
+    site.go_down()
+    browser = sign_in(site.apps, site.tenants[0][0])
+    owner.execute("INSERT INTO staff_roles (id, user_id, role) SELECT gen_random_uuid(), id, 'support' FROM users")
+    run_id = site.ask("SELECT id FROM runs")[0]
+    assert "The other side cannot be reached." in browser.get(f"/runs/{run_id}").text
+    host = site.vendor.origin.removeprefix("http://")
+    assert host in browser.get("/fleet").text
+    site.vendor.answer = good
+    site.pause_over()
+    site.turn()
+    assert host not in browser.get("/fleet").text
 
 
 def test_a_test_that_works_closes_the_breaker_of_its_connection(site: Site, owner: Owner) -> None:

@@ -70,10 +70,10 @@ def test_a_failure_is_written_at_the_next_step(setup: Setup) -> None:
 def test_the_call_that_opens_says_so_and_the_next_is_not_made(setup: Setup) -> None:
     calls, setup.status = Calls(), 503
     setup.get(calls, 4)
-    for count in (5, 5):
+    for count, sent in ((5, True), (5, False)):
         with pytest.raises(VendorDownError, match="its breaker is open") as caught:
             setup.get(calls)
-        assert len(setup.server.calls) == count
+        assert (len(setup.server.calls), caught.value.sent) == (count, sent)
     assert caught.value.user_message == "Acme has not answered several times in a row, so it is not called for a while."
     assert 29 < (caught.value.retry_after or 0) < 38
 
