@@ -68,6 +68,12 @@ class Settings(BaseModel):
     slice_seconds: float = Field(20, gt=0, description="How long a worker stays with one task before others may go.")
     tenant_cap: int = Field(2, ge=1, description="Tasks of one tenant that may run at once in a lane.")
     host_cap: int = Field(4, ge=1, description="Tasks that may call one vendor host at once.")
+    dry_run_records: int = Field(
+        10_000, ge=100, le=100_000, description="Records of each stream that a dry run reads at most."
+    )
+    dry_run_seconds: float = Field(
+        60, gt=0, le=3600, description="How long a dry run calls the vendor at most, over all streams."
+    )
     sandbox_url: str = Field("", description="Where the Sandbox CRM runs; empty: it is not offered as a default.")
     keep_runs_days: int = Field(90, ge=1, description="Runs are kept this long.")
     keep_changes_days: int = Field(90, ge=1, description="The journal of changes is kept this long.")

@@ -17,6 +17,7 @@ KINDS: dict[str, str] = {
     "test_oauth_client": "jobs.connections:test_client",
     "revoke": "jobs.connections:revoke",
     "preview": "jobs.previews:answer",
+    "dry_run": "jobs.dry_runs:dry_run",
     "send_mail": "jobs.mails:send_mail",
     "send_reset": "jobs.mails:send_reset",
     "prune": "jobs.prune:prune",

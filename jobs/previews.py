@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.models.installations import Preview
-from app.services import object_types, passes, previews, runs, tasks
+from app.services import object_types, passes, previews, tasks
 from app.services.mappings import current_rules
 from app.services.tasks import Done, LeasedTask, Outcome
 from app.transaction import outside, transaction
@@ -70,31 +70,4 @@ def _sample(task: LeasedTask, preview: Preview, connector: Connector, session: S
     return {"records": found}
 
 
-def _dry_run(task: LeasedTask, preview: Preview, connector: Connector, session: Session) -> dict[str, Any]:
-    with transaction():
-        installation = runs.get_installation(task.tenant_id, preview.installation_id)
-        streams = list(preview.request["streams"])
-    answers = []
-    for name in streams:
-        page = _first_page(connector, session, name)
-        with transaction():
-            context = passes.open_context(task.tenant_id, installation, name, connector.manifest)
-            labels = {field.name: field.label for field in object_types.fields_of(context.object_type)}
-            found = previews.describe(
-                task.tenant_id, context.object_type, list(page.records), context.mapping, context.match_key, labels
-            )
-        kinds = ("create", "change", "same", "conflict", "left_out")
-        counts = {kind: sum(item["outcome"] == kind for item in found) for kind in kinds}
-        shown = [item for item in found if item["outcome"] == "left_out"][:3]
-        shown += [item for item in found if item["outcome"] in ("create", "change")][:2]
-        answers.append(
-            {
-                "stream": name, "label": connector.manifest.stream(name).label, "read": len(page.records),
-                "total": page.total if page.total is not None or not page.last else len(page.records),
-                "counts": counts, "samples": shown,
-            }
-        )  # fmt: skip
-    return {"streams": answers}
-
-
-_ANSWERS = {"choices": _choices, "sample": _sample, "dry_run": _dry_run}
+_ANSWERS = {"choices": _choices, "sample": _sample}

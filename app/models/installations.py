@@ -154,6 +154,8 @@ class Preview(TenantModel):
     state: Mapped[str] = mapped_column(Text, default="waiting", server_default="waiting")
     request: Mapped[dict[str, Any]] = mapped_column(Json, default=dict, server_default="{}")
     result: Mapped[dict[str, Any]] = mapped_column(Json, default=dict, server_default="{}")
+    # Where a dry run stands and what it remembers, for the worker that goes on with it; pages do not load it.
+    work: Mapped[dict[str, Any] | None] = mapped_column(Json, deferred=True)
     error: Mapped[str | None] = mapped_column(Text)
     error_fix: Mapped[str | None] = mapped_column(Text)
     expires_at: Mapped[datetime] = mapped_column(Timestamp)

@@ -94,6 +94,8 @@ class RunStream(TenantModel):
     filtered: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     failed: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     conflicts: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    # Records that the other side has to hear of.
+    outgoing: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     pending_deletes: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     # Why this stream alone has failed; the others of the run went on.
     error_code: Mapped[str | None] = mapped_column(Text)

@@ -91,21 +91,45 @@ def plan_missing(sql: Raw, context: PageContext) -> int:
     out = context.out
     if out is None:
         return 0
-    rows = sql.execute(
-        "SELECT r.id FROM records r WHERE r.tenant_id = %b AND r.object_type = %b AND r.deleted_at IS NULL "
-        "AND NOT EXISTS (SELECT 1 FROM links l WHERE l.tenant_id = r.tenant_id AND l.record_id = r.id "
-        "AND l.installation_id = %b AND l.stream = %b) "
-        # What was left out, refused or parked under this mapping is not tried again by each pass.
-        "AND NOT EXISTS (SELECT 1 FROM intents i WHERE i.tenant_id = r.tenant_id AND i.record_id = r.id "
-        "AND i.installation_id = %b AND i.stream = %b AND (i.state IN ('planned', 'sent', 'in_doubt') "
-        "OR (i.mapping_version = %b::int AND i.state <> 'confirmed'))) ORDER BY r.id",
-        (
-            context.tenant_id, context.object_type, context.installation_id, context.stream,
-            context.installation_id, context.stream, context.mapping_version,
-        ),
-    ).fetchall()  # fmt: skip
+    rows = sql.execute(f"SELECT r.id FROM records r WHERE {_MISSING} ORDER BY r.id", _missing(context)).fetchall()  # noqa: S608  # constants only
     plan(sql, context.tenant_id, [(out, row[0]) for row in rows], cause=f"First sync with {context.writer}")
     return len(rows)
+
+
+def count_missing(sql: Raw, context: PageContext, *, but: Sequence[uuid.UUID] = ()) -> int:
+    """Return how many records only the host has, without those of `but`; none where nothing flows out."""
+    if context.out is None:
+        return 0
+    query = f"SELECT count(*) FROM records r WHERE {_MISSING} AND {_BUT}"  # noqa: S608  # constants only
+    row = sql.execute(query, (*_missing(context), uuids(but))).fetchone()
+    return int(row[0]) if row else 0
+
+
+def list_missing(
+    sql: Raw, context: PageContext, *, but: Sequence[uuid.UUID], after: uuid.UUID, limit: int
+) -> list[tuple[uuid.UUID, dict[str, Any]]]:
+    """Return (id, values) of records that only the host has, without those of `but`, by id and from one on."""
+    return sql.execute(
+        f"SELECT r.id, r.data FROM records r WHERE {_MISSING} AND {_BUT} AND r.id > %b ORDER BY r.id LIMIT %b::int",  # noqa: S608  # constants only
+        (*_missing(context), uuids(but), after, limit),
+    ).fetchall()
+
+
+_MISSING = (
+    "r.tenant_id = %b AND r.object_type = %b AND r.deleted_at IS NULL "
+    "AND NOT EXISTS (SELECT 1 FROM links l WHERE l.tenant_id = r.tenant_id AND l.record_id = r.id "
+    "AND l.installation_id = %b AND l.stream = %b) "
+    # What was left out, refused or parked under this mapping is not tried again by each pass.
+    "AND NOT EXISTS (SELECT 1 FROM intents i WHERE i.tenant_id = r.tenant_id AND i.record_id = r.id "
+    "AND i.installation_id = %b AND i.stream = %b AND (i.state IN ('planned', 'sent', 'in_doubt') "
+    "OR (i.mapping_version = %b::int AND i.state <> 'confirmed')))"
+)
+_BUT = "NOT EXISTS (SELECT 1 FROM unnest(%b::uuid[]) AS b(id) WHERE b.id = r.id)"
+
+
+def _missing(context: PageContext) -> tuple[Any, ...]:
+    place = context.installation_id, context.stream
+    return context.tenant_id, context.object_type, *place, *place, context.mapping_version
 
 
 def answer_deletes(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, delete: bool) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from app.sync.merge import Directions
+from app.sync.promise import Promise
 from connectors.sdk import CompiledMapping
 
 
@@ -30,7 +31,8 @@ class PageContext:
     """Everything about a stream of a run that does not change from page to page.
 
     `outs` are all streams of the tenant that records of this type are written to, this one with them. `left_out` says
-    of mapped values why a filter leaves them out, None when none does.
+    of mapped values why a filter leaves them out, None when none does. `promise` is what the dry run has predicted,
+    while the run is held to it.
     """
 
     tenant_id: uuid.UUID
@@ -51,6 +53,7 @@ class PageContext:
     run_stream_id: uuid.UUID | None = None
     full: bool = False
     confirmed: bool = False
+    promise: Promise | None = None
 
     @property
     def match_key(self) -> str | None:
@@ -77,6 +80,7 @@ class Counts:
     filtered: int = 0
     failed: int = 0
     conflicts: int = 0
+    outgoing: int = 0
 
     def add(self, other: "Counts") -> None:
         """Count another page as well."""

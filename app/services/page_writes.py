@@ -91,13 +91,16 @@ def find_links(sql: Raw, context: PageContext, external_ids: list[str]) -> dict[
     return {row[0]: Linked(*row[1:]) for row in sql.execute(_LINKS, values, binary=True)}
 
 
-def find_matches(sql: Raw, context: PageContext, keys: Sequence[Key]) -> dict[Key, tuple[uuid.UUID, ...]]:
+def find_matches(
+    sql: Raw, context: PageContext, keys: Sequence[Key], *, lock: bool = True
+) -> dict[Key, tuple[uuid.UUID, ...]]:
     """Return match key -> live records that have it; holds off other creators of this object type meanwhile."""
     with sql.pipeline():
-        sql.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended(%b || ':' || %b, 7))",
-            (str(context.tenant_id), context.object_type),
-        )
+        if lock:
+            sql.execute(
+                "SELECT pg_advisory_xact_lock(hashtextextended(%b || ':' || %b, 7))",
+                (str(context.tenant_id), context.object_type),
+            )
         names, values = zip(*dict.fromkeys(keys), strict=True)
         place = (context.tenant_id, context.object_type)
         rows = sql.execute(_KEYS, (texts(names), texts(values), *place), binary=True)

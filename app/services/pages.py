@@ -4,7 +4,7 @@ The caller has opened the transaction and passed the fence. SQL is set-based and
 (architecture section 4: figures); no statement is made per record.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -19,6 +19,7 @@ from app.services import (
     page_echoes,
     page_failures,
     page_writes,
+    promises,
     runs,
 )
 from app.services.page_context import Counts, PageContext, QuestionError
@@ -61,11 +62,13 @@ def prepare(
 
 
 @dataclass
-class _Sorted:
+class Sorted:
+    """The records of pages: those to plan for, those that cannot be mapped, and (external id, reason) left out."""
+
     incoming: list[Incoming] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     unchanged: int = 0
-    filtered: int = 0
+    filtered: list[tuple[str, str]] = field(default_factory=list)
 
 
 def apply_pages(
@@ -78,23 +81,16 @@ def apply_pages(
     QuestionError leaves everything as it was.
     """
     links = {external_id: link for external_id, link in news.items() if link}
-    found, page = _sort(context, prepared, news), prepared.end.checkpoint.page
-    rejected = [bad for page in prepared.pages for bad in page.rejected]
-    found.failures += [
-        Failure(bad.id or f"page-{page}-{n}", "no_id", None, bad.reason, "", bad.data) for n, bad in enumerate(rejected)
-    ]
-    counts = Counts(
-        read=sum(len(page.records) for page in prepared.pages) + len(rejected), unchanged=found.unchanged,
-        filtered=found.filtered, failed=len(found.failures),
-    )  # fmt: skip
+    found, page = sort(context, prepared, news), prepared.end.checkpoint.page
     gone = _tombstones(sql, context, prepared, before or Counts())
     known = _known(sql, context, found.incoming, links)
     plan = plan_page(
         found.incoming, known, context.directions, new_ids(len(found.incoming)) if found.incoming else [],
         began=prepared.began, trusted_clock=context.trusted_clock,
     )  # fmt: skip
+    counts = count(context, prepared, found, plan)
+    promises.check(context, before, counts)
     counts.deleted = page_deletes.delete_links(sql, context, gone, page) if gone else 0
-    _count(counts, plan)
     with sql.pipeline():
         _write(sql, context, plan, found, page)
         if context.run_stream_id:
@@ -111,14 +107,19 @@ def apply_pages(
     return counts
 
 
-def _count(counts: Counts, plan: Plan) -> None:
-    counts.created, counts.updated = len(plan.of("created", "restored")), len(plan.of("updated"))
-    counts.linked = len(plan.of("linked"))
-    counts.conflicts = len(plan.conflicts) + sum(bool(write.open or write.revived) for write in plan.writes)
-    counts.unchanged += len(plan.of("same")) + len(plan.stale) + plan.left
+def count(context: PageContext, prepared: Prepared, found: Sorted, plan: Plan) -> Counts:
+    """Return what becomes of the records of pages; deletes are counted where they are made."""
+    return Counts(
+        read=sum(len(page.records) + len(page.rejected) for page in prepared.pages),
+        created=len(plan.of("created", "restored")), updated=len(plan.of("updated")), linked=len(plan.of("linked")),
+        unchanged=found.unchanged + len(plan.of("same")) + len(plan.stale) + plan.left,
+        filtered=len(found.filtered), failed=len(found.failures),
+        conflicts=len(plan.conflicts) + sum(bool(write.open or write.revived) for write in plan.writes),
+        outgoing=sum(write.sends for write in plan.writes) if context.out else 0,
+    )  # fmt: skip
 
 
-def _write(sql: Raw, context: PageContext, plan: Plan, found: _Sorted, page: int) -> None:
+def _write(sql: Raw, context: PageContext, plan: Plan, found: Sorted, page: int) -> None:
     alone, rest = page_creates.split(plan)
     page_creates.create(sql, context, alone, page)
     page_writes.write_records(sql, context, rest)
@@ -147,8 +148,13 @@ def _pass_on(sql: Raw, context: PageContext, plan: Plan) -> None:
     intents.plan(sql, context.tenant_id, rows, cause=context.writer)
 
 
-def _sort(context: PageContext, prepared: Prepared, news: dict[str, Linked | None]) -> _Sorted:
-    found = _Sorted(unchanged=len(prepared.records) - len(news))
+def sort(context: PageContext, prepared: Prepared, news: Mapping[str, Linked | None]) -> Sorted:
+    """Map the records that are `news` and sort them; the others are as they were."""
+    found, page = Sorted(unchanged=len(prepared.records) - len(news)), prepared.end.checkpoint.page
+    rejected = [bad for page in prepared.pages for bad in page.rejected]
+    found.failures += [
+        Failure(bad.id or f"page-{page}-{n}", "no_id", None, bad.reason, "", bad.data) for n, bad in enumerate(rejected)
+    ]
     for external_id, record in prepared.records.items():
         if external_id not in news:
             continue
@@ -156,8 +162,9 @@ def _sort(context: PageContext, prepared: Prepared, news: dict[str, Linked | Non
         if mapped.failed:
             found.failures.append(_failure(record, mapped, context.match_key))
             continue
-        if context.left_out and context.left_out(mapped.values):
-            found.filtered += 1
+        reason = context.left_out(mapped.values) if context.left_out else None
+        if reason:
+            found.filtered.append((external_id, reason))
             continue
         keys = keys_in(mapped.values, context.match_keys)
         found.incoming.append(
@@ -171,10 +178,11 @@ def _failure(record: External, mapped: Mapped, key: str | None) -> Failure:
     # What cannot be mapped is looked for as it was sent.
     bad = {problem.field: problem.value for problem in mapped.problems}
     value = normalise({**bad, **mapped.values}.get(key)) if key else None
-    return Failure(record.id, "mapping_failed", first.field, first.message, _title(record.data), record.data, value)
+    return Failure(record.id, "mapping_failed", first.field, first.message, title_of(record.data), record.data, value)
 
 
-def _title(data: dict[str, Any]) -> str:
+def title_of(data: dict[str, Any]) -> str:
+    """Return what a record of the other side may be called, an empty text where nothing in it looks like a name."""
     inner = data.get("properties") if isinstance(data.get("properties"), dict) else data
     parts = [inner.get(name) for name in ("firstname", "first_name", "lastname", "last_name")] if inner else []
     text = " ".join(str(part) for part in parts if part)

@@ -7,7 +7,7 @@ from app.clock import now
 from app.db import db
 from app.models.installations import Installation, InstallationStream, Mapping
 from app.models.runs import PassPage, Run, RunStream
-from app.services import intents, page_deletes, page_writes
+from app.services import intents, page_deletes, page_writes, promises
 from app.services.object_types import fields_of, key_fields_of
 from app.services.page_context import Counts, PageContext, QuestionError
 from app.sync.deletes import judge
@@ -65,6 +65,7 @@ def open_context(
         run_stream_id=run_stream.id if run_stream else None,
         full=bool(run_stream and run_stream.mode == "full"),
         confirmed=bool(run and run.confirmed),
+        promise=promises.of_pass(installed, run, run_stream),
     )
 
 
@@ -104,6 +105,8 @@ def finish_pass(context: PageContext, run_stream: RunStream, next_since: str | N
     db.session.refresh(run_stream)
     installed = get_installed(context.tenant_id, context.installation_id, context.stream)
     if context.full:
+        promises.check_pass(page_writes.connection(), context, counts_of(run_stream))
+        installed.promise = None
         # The first pass, and the first after the way of reading has changed, proves nothing gone.
         if installed.last_complete_at is not None:
             run_stream.deleted += _delete_missing(context, run_stream)

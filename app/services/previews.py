@@ -25,13 +25,22 @@ def ask(
     request: dict[str, Any] | None = None,
 ) -> Preview:  # fmt: skip
     """Ask, and return the row the page polls."""
+    made = add(tenant_id, installation_id, kind, stream=stream, request=request)
+    host = vendor_hosts.host_of(tenant_id, installation_id)
+    tasks.add_task(tenant_id, "fast", "preview", str(made.id), ref=made.id, host=host, max_attempts=2)
+    return made
+
+
+def add(
+    tenant_id: uuid.UUID, installation_id: uuid.UUID, kind: str, *, stream: str | None = None,
+    request: dict[str, Any] | None = None,
+) -> Preview:  # fmt: skip
+    """Return a new row for an answer; the caller adds the task that gives it."""
     made = Preview(
         tenant_id=tenant_id, id=new_id(), installation_id=installation_id, kind=kind, stream=stream,
         request=request or {}, expires_at=now() + _LIFE,
     )  # fmt: skip
     db.session.add(made)
-    host = vendor_hosts.host_of(tenant_id, installation_id)
-    tasks.add_task(tenant_id, "fast", "preview", str(made.id), ref=made.id, host=host, max_attempts=2)
     return made
 
 

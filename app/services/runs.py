@@ -13,7 +13,7 @@ from app.errors import ConflictError, NotFoundError
 from app.ids import new_id
 from app.models.installations import Installation, InstallationStream, Schedule
 from app.models.runs import HttpExchange, Run, RunStream
-from app.services import intents, problems, tasks, vendor_hosts
+from app.services import intents, problems, promises, tasks, vendor_hosts
 from app.sync.outcome import StreamEnd, end_of
 from app.sync.retry import PAUSE_AFTER, WARN_AFTER, Decision
 from app.tenancy import scoped
@@ -225,6 +225,7 @@ def end_stopped(tenant_id: uuid.UUID, run: Run) -> None:
 
 def _end(tenant_id: uuid.UUID, run: Run, state: str) -> None:
     run.state, run.finished_at, run.waiting_code, run.waiting_until = state, now(), None, None
+    promises.carry_over(tenant_id, run)
     unfinished = update(RunStream).where(RunStream.tenant_id == tenant_id, RunStream.run_id == run.id)
     db.session.execute(unfinished.where(RunStream.state.in_(("waiting", "reading"))).values(state=state))
 
@@ -309,11 +310,12 @@ def _about_deletes(question: dict[str, Any]) -> tuple[str, str, str]:
     )
 
 
-_QUESTIONS = {"deletes": _about_deletes}
+_QUESTIONS = {"deletes": _about_deletes, "promise": promises.put_question}
 
 
 def _close_question(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:
-    problems.close(tenant_id, installation_id, "deletes_ask")
+    for code in ("deletes_ask", "promise_ask"):
+        problems.close(tenant_id, installation_id, code)
 
 
 def keep_exchanges(tenant_id: uuid.UUID, run: Run, exchanges: list[Exchange]) -> None:
