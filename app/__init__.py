@@ -20,6 +20,7 @@ VIEWS: tuple[str, ...] = (
     "app.views.catalog",
     "app.views.installations",
     "app.views.wizard",
+    "app.views.dry_runs",
     "app.views.mappings",
     "app.views.oauth",
     "app.views.runs",

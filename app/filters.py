@@ -107,6 +107,11 @@ def shown(value: Any) -> str:
     return str(value)
 
 
+def lcfirst(text: str) -> str:
+    """Return a sentence as it goes on after a colon."""
+    return text[:1].lower() + text[1:]
+
+
 def markdown(text: str) -> Markup:
     """Return Markdown as HTML; raw HTML in it is escaped, and only web addresses become links."""
     return Markup(_markdown.render(text))  # noqa: S704  # html is off in the renderer
@@ -114,7 +119,7 @@ def markdown(text: str) -> Markup:
 
 def register(flask_app: Flask) -> None:
     """Add the filters and tables to templates."""
-    for function in (ago, exact, number, duration, about, initials, monogram, shown, markdown):
+    for function in (ago, exact, number, duration, about, initials, monogram, shown, lcfirst, markdown):
         flask_app.jinja_env.filters[function.__name__] = function
     flask_app.jinja_env.globals.update(STATUS=STATUS, RUN_STATE=RUN_STATE, TRIGGERS=TRIGGERS)
     flask_app.jinja_env.trim_blocks = flask_app.jinja_env.lstrip_blocks = True

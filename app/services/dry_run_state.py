@@ -68,10 +68,13 @@ class State:
         streams = [StreamState(**{**row, "tally": Tally.from_json(row["tally"])}) for row in data["streams"]]
         return cls(streams, Memory.from_json(data["memory"]), data["tries"])
 
-    def progress(self) -> list[dict[str, Any]]:
-        """Return what the page shows meanwhile."""
+    def progress(self, limit: int) -> list[dict[str, Any]]:
+        """Return what the page shows meanwhile; of each stream `limit` records are read at most."""
         return [
-            {"label": s.label, "read": s.read, "total": s.known_total, "state": "done" if s.state == "read" else s.state}
+            {
+                "label": s.label, "read": s.read, "total": s.known_total, "goal": min(s.known_total or limit, limit),
+                "state": "done" if s.state == "read" else s.state,
+            }
             for s in self.streams
         ]  # fmt: skip
 

@@ -13,10 +13,10 @@ from app.sync.merge import Clash
 from app.sync.plan import Plan, Write
 
 SAMPLES = 5
-_FIELDS = 6
+_FIELDS = 4
 # Of one stream; more causes than these are counted together.
 _CAUSES = 40
-_QUOTED = re.compile(r"“[^”]*”")
+_QUOTED = re.compile(r"“[^”]*” ")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Words:
 class Tally:
     """Everything that is counted; what it holds is JSON but for `counts`.
 
-    `changed`: records here that take over a value, `alone`: field -> how many of them change nothing else; `idle`: those
+    `changed`: records here that take over a value, `alone`: label of a field -> how many of them change nothing else; `idle`: those
     that are joined and change nothing. `there`:
     create, change, delete and only_here of the other side. `missing`: joined records that are gone there, None where
     not all was read. `causes` and `causes_there`: why records are left out.
@@ -99,12 +99,11 @@ class Tally:
     ) -> None:
         """Count a record that is left out: by a filter, a value that does not fit, no id. Equal causes are one."""
         causes = self.causes_there if there else self.causes
-        key = f"{kind}:{name or ''}:{_QUOTED.sub('', message)}"
+        said = _QUOTED.sub("the value ", message)
+        key = f"{kind}:{name or ''}:{said}"
         if key not in causes and len(causes) >= _CAUSES:
-            key, message = "more", "Other causes"
-        cause = causes.setdefault(
-            key, {"kind": kind, "field": name, "message": message, "count": 0, "samples": []}
-        )  # fmt: skip
+            key, said = "more", "Other causes."
+        cause = causes.setdefault(key, {"kind": kind, "field": name, "message": said, "count": 0, "samples": []})
         cause["count"] += 1
         if len(cause["samples"]) < SAMPLES:
             cause["samples"].append({"id": external_id, "title": title or external_id, "message": message})
@@ -116,7 +115,8 @@ class Tally:
             self.changed += 1
             if len(write.after) == 1:
                 (name,) = write.after
-                self.alone[name] = self.alone.get(name, 0) + 1
+                label = words.labels.get(name, name)
+                self.alone[label] = self.alone.get(label, 0) + 1
             self.sample(words, "changed", write.incoming.external_id, write.before, write.after, write.data)
         elif write.operation == "linked":
             self.idle += 1

@@ -13,7 +13,9 @@ from app.clock import now
 from app.config import Settings
 from app.db import db, write
 from app.errors import ConflictError
+from app.ids import first_at
 from app.models.installations import Installation, InstallationStream, Preview
+from app.models.runs import Run, RunStream
 from app.services import connections, listings, passes, previews, tasks, vendor_hosts
 from app.services.dry_run_pages import Sight, sight_of
 from app.services.dry_run_report import report
@@ -27,12 +29,16 @@ from connectors.sdk import Manifest
 
 # One that has not come to its end by then, waits for the vendor included, has failed.
 LONGEST = timedelta(minutes=15)
+_STOPPED = "The dry run was stopped."
 _LOST = "The dry run ended without a result: it failed on our side several times in a row."
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A dry run as pages show it: waiting, ready or failed. `fits`: nothing that it depends on has been changed since."""
+    """A dry run as pages show it: waiting, ready or failed.
+
+    `fits`: nothing that it depends on has been changed since. `overtaken`: a run has written something since.
+    """
 
     state: str
     result: dict[str, Any]
@@ -40,11 +46,23 @@ class Shown:
     error_fix: str
     asked_at: datetime
     fits: bool
+    overtaken: bool = False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a person has ended it."""
+        return self.state == "failed" and self.error == _STOPPED
+
+    @property
+    def finished_at(self) -> datetime | None:
+        """When it was ready."""
+        at = self.result.get("finished_at")
+        return datetime.fromisoformat(at) if at else None
 
     @property
     def promises(self) -> bool:
         """Whether the next run can be held to it."""
-        return self.fits and self.state == "ready"
+        return self.fits and not self.overtaken and self.state == "ready"
 
 
 def budget() -> Budget:
@@ -93,7 +111,7 @@ def stop(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:
     """Stop the dry run of an installation before its next page; one that is over is left as it is."""
     mine = (Preview.tenant_id == tenant_id, Preview.installation_id == installation_id, Preview.kind == "dry_run")
     stopped = update(Preview).where(*mine, Preview.state == "waiting")
-    db.session.execute(stopped.values(state="failed", error="The dry run was stopped.", error_fix="", work=null()))
+    db.session.execute(stopped.values(state="failed", error=_STOPPED, error_fix="", work=null()))
 
 
 def find_latest(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Shown | None:
@@ -110,7 +128,22 @@ def find_latest(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Shown | Non
     fits = found.request == {"facts": facts}
     if lost:
         return Shown("failed", {}, _LOST, "Run it again, or tell support.", found.created_at, fits)
-    return Shown(found.state, found.result, found.error or "", found.error_fix or "", found.created_at, fits)
+    overtaken = found.state == "ready" and _overtaken(tenant_id, installation_id, found.created_at)
+    return Shown(
+        found.state, found.result, found.error or "", found.error_fix or "", found.created_at, fits, overtaken
+    )  # fmt: skip
+
+
+def _overtaken(tenant_id: uuid.UUID, installation_id: uuid.UUID, began: datetime) -> bool:
+    written = RunStream.created + RunStream.updated + RunStream.linked + RunStream.deleted + RunStream.outgoing
+    since = (
+        select(RunStream.id)
+        .join(Run, (Run.tenant_id == RunStream.tenant_id) & (Run.id == RunStream.run_id))
+        .where(
+            Run.tenant_id == tenant_id, Run.installation_id == installation_id, Run.id > first_at(began), written > 0
+        )
+    )  # fmt: skip
+    return db.session.scalar(since.limit(1)) is not None
 
 
 def open_state(tenant_id: uuid.UUID, preview_id: uuid.UUID) -> tuple[Preview, State] | None:
@@ -144,7 +177,7 @@ def save(
 
     False when it has been stopped. `waits` says why nothing happens for a while, and until when.
     """
-    values: dict[str, Any] = {"result": {"progress": state.progress(), "waits": waits}}
+    values: dict[str, Any] = {"result": {"progress": state.progress(budget().records), "waits": waits}}
     if whole:
         values["work"] = state.to_json()
     return _settle(tenant_id, preview_id, values)

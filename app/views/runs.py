@@ -55,9 +55,14 @@ def confirm(run_id: uuid.UUID) -> Response:
 def keep(run_id: uuid.UUID) -> Response:
     tenant_id = viewer().tenant_id
     with transaction():
+        run = runs.get_run(tenant_id, run_id)
+        promise = (run.question or {}).get("kind") == "promise"
         runs.decline(tenant_id, run_id)
+        if promise:
+            # The next run would stop at the same place: it waits for a new dry run, or for a person's yes.
+            installations.pause(tenant_id, run.installation_id)
         audit.write(tenant_id, "run.declined", "run", str(run_id))
-    flash("The run has ended. The records stay.")
+    flash("The run has ended and the sync is paused." if promise else "The run has ended. The records stay.")
     return go(f"/runs/{run_id}")
 
 

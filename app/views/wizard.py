@@ -13,8 +13,9 @@ from app.extensions import settings
 from app.forms.connector_config import config_form
 from app.forms.installations import ConfigureForm
 from app.htmx import go, render, stop_polling
-from app.services import connections, installations, listings, previews
+from app.services import connections, dry_runs, installations, listings
 from app.transaction import transaction
+from app.views.dry_runs import parts, until_over
 from connectors.sdk import Manifest
 from connectors.sdk.manifest import Auth, ConfigField
 
@@ -181,30 +182,24 @@ def confirm_map(installation_id: uuid.UUID) -> Response:
 
 def _activate_page(context: dict[str, Any], status: int = 200, message: str = "", fix: str = "") -> Response:
     tenant_id, installation = viewer().tenant_id, context["installation"]
-    streams = [s for s in installations.list_streams(tenant_id, installation.id) if s.enabled]
-    preview = previews.find_latest(tenant_id, installation.id, "dry_run")
-    if preview is None:
-        preview = _ask_dry_run(tenant_id, installation.id, [s.stream for s in streams])
+    address = _address(installation.id, "activate")
+    if installation.state != "setting_up":
+        return go(f"/installations/{installation.id}/dry-run")
+    dry = dry_runs.find_latest(tenant_id, installation.id)
+    if dry is None or not dry.fits:
+        # Asked for by opening the page, and anew when something it depends on has been changed.
+        try:
+            with transaction():
+                dry_runs.start(tenant_id, installation.id)
+        except AppError as error:
+            message, fix = message or error.message, fix or error.fix
+        dry = dry_runs.find_latest(tenant_id, installation.id)
     response = render(
-        "wizard/activate.html", "wizard/_dry_run.html", status=status, step="activate", streams=streams, message=message,
-        fix=fix, preview=preview, schedule=installations.get_schedule(tenant_id, installation.id), **context,
+        "wizard/activate.html", "dry_runs/_dry_run.html", status=status, step="activate", message=message, fix=fix,
+        streams=[s for s in installations.list_streams(tenant_id, installation.id) if s.enabled],
+        schedule=installations.get_schedule(tenant_id, installation.id), **{**context, **parts(dry, address)},
     )  # fmt: skip
-    return stop_polling(response) if preview.state != "waiting" and status == 200 else response
-
-
-def _ask_dry_run(tenant_id: uuid.UUID, installation_id: uuid.UUID, streams: list[str]) -> Any:
-    with transaction():
-        return previews.ask(tenant_id, installation_id, "dry_run", request={"streams": streams})
-
-
-@blueprint.post("/dry-run")
-@requires("admin")
-def dry_run(installation_id: uuid.UUID) -> Response:
-    tenant_id = viewer().tenant_id
-    installations.get_installation(tenant_id, installation_id)  # NotFoundError for one that is not theirs
-    streams = [s.stream for s in installations.list_streams(tenant_id, installation_id) if s.enabled]
-    _ask_dry_run(tenant_id, installation_id, streams)
-    return go(_address(installation_id, "activate"))
+    return until_over(response, dry) if status == 200 else response
 
 
 @blueprint.post("/activate")
@@ -213,6 +208,9 @@ def activate(installation_id: uuid.UUID) -> Response:
     who = viewer()
     try:
         with transaction():
+            # Sent twice, it is the first run that is held to the dry run.
+            if installations.get_installation(who.tenant_id, installation_id).state == "setting_up":
+                dry_runs.keep(who.tenant_id, installation_id)
             installations.activate(who.tenant_id, installation_id, user_id=who.user.id)
     except AppError as error:
         return _activate_page(_open(installation_id), error.status, error.message, error.fix)

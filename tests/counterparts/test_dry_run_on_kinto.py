@@ -10,7 +10,7 @@ from flask import Flask
 
 from app.db import db
 from app.models.installations import InstallationStream
-from app.services import dry_runs, record_edits, runs
+from app.services import dry_runs, record_edits
 from app.services.dry_runs import Shown
 from app.tenancy import bind_tenant
 from app.transaction import transaction
@@ -84,7 +84,7 @@ def first_run(sides: Sides) -> dict[str, int]:
 
 
 def counted(sides: Sides) -> dict[str, int]:
-    row = sides.owner.execute(f"SELECT {', '.join(KINDS)} FROM run_streams ORDER BY id DESC LIMIT 1").fetchone()  # noqa: S608
+    row = sides.owner.execute(f"SELECT {', '.join(KINDS)} FROM run_streams ORDER BY id DESC LIMIT 1").fetchone()
     assert row is not None
     return dict(zip(KINDS, row, strict=True))
 
@@ -101,7 +101,7 @@ def rows(owner: Owner) -> dict[str, int]:
         "SELECT relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'public' "
         "AND relkind = 'r'"
     ).fetchall()
-    return {t: owner.execute(f'SELECT count(*) FROM "{t}"').fetchone()[0] for (t,) in tables}  # type: ignore[index]  # noqa: S608
+    return {t: owner.execute(f'SELECT count(*) FROM "{t}"').fetchone()[0] for (t,) in tables}  # type: ignore[index]
 
 
 def test_the_first_run_of_two_full_sides_does_what_the_dry_run_says(sides: Sides) -> None:

@@ -63,7 +63,7 @@ def test_from_the_catalog_to_a_live_sync(processes: Processes, kinto: Kinto, own
     )
     assert "/mapping/" in person.at
     person.post(f"{setup}/map")
-    wait_for(lambda: "Looked at" in person.get(f"{setup}/activate"), about="the dry run")
+    wait_for(lambda: "Starting will do exactly this" in person.get(f"{setup}/activate"), about="the dry run")
     person.post(f"{setup}/activate")
     page = person.at
     assert page == setup.removesuffix("/setup")

@@ -12,7 +12,7 @@ import requests
 from flask import Flask, request
 from werkzeug.serving import make_server
 
-from app.services import connections, installations, listings, oauth, previews
+from app.services import connections, dry_runs, installations, listings, oauth, previews
 from app.tenancy import bind_tenant
 from app.transaction import transaction
 from connectors.sandbox.vendor.app import create_vendor
@@ -247,16 +247,18 @@ def test_previews_answer_with_mapped_records_and_counts(site: Site) -> None:
     site.authorise()
     with site.apps["web"].app_context(), bind_tenant(site.tenant_id), transaction():
         sample = previews.ask(site.tenant_id, site.installation_id, "sample", stream="contacts").id
-        names = ["companies", "contacts"]
-        dry = previews.ask(site.tenant_id, site.installation_id, "dry_run", request={"streams": names}).id
+        dry_runs.start(site.tenant_id, site.installation_id)
     drain_module.drain("fast")
+    drain_module.drain("sync")
     with site.apps["web"].app_context(), bind_tenant(site.tenant_id):
         found = previews.get(site.tenant_id, sample)
         assert (found.state, found.error) == ("ready", None)
         first = found.result["records"][0]
         assert first["outcome"] == "create"
         assert any("@" in str(field["after"]) for field in first["fields"])
-        answers = {answer["stream"]: answer for answer in previews.get(site.tenant_id, dry).result["streams"]}
-    assert answers["contacts"]["total"] == 1000
-    assert answers["companies"]["counts"]["create"] == answers["companies"]["read"]
+        dry = dry_runs.find_latest(site.tenant_id, site.installation_id)
+        assert dry is not None
+        answers = {answer["stream"]: answer for answer in dry.result["streams"]}
+    assert (answers["contacts"]["read"], answers["contacts"]["ended"]) == (1000, "all")
+    assert answers["companies"]["into"]["create"] == answers["companies"]["read"] > 0
     assert site.owner.execute("SELECT count(*) FROM records").fetchone() == (0,)
