@@ -152,4 +152,6 @@ def test_a_run_that_leaves_the_predicted_range_stops_and_asks(
     page.get_by_role("button", name="Go on").click()
     expect(page.locator(".st", has_text="Done")).to_be_visible(timeout=40_000)
     assert owner.execute("SELECT created, linked FROM run_streams WHERE stream = 'contacts'").fetchone() == (610, 39)
-    assert owner.execute("SELECT count(*) FROM problems WHERE state = 'open' AND code = 'promise_ask'").fetchone() == (0,)
+    assert owner.execute("SELECT count(*) FROM problems WHERE state = 'open' AND code = 'promise_ask'").fetchone() == (
+        0,
+    )
