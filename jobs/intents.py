@@ -103,9 +103,9 @@ def _send_some(work: _Work) -> bool:
         tasks.fence(task)
         sql = page_writes.connection()
         stream = intent_claims.next_stream(sql, task.tenant_id, work.installation_id)
-        if stream is None:
-            return False
         installation = runs.get_installation(task.tenant_id, work.installation_id)
+        if stream is None:
+            return passes.plan_missing(task.tenant_id, installation, work.connector.manifest)
         context = passes.open_context(task.tenant_id, installation, stream, work.connector.manifest)
         abilities = _abilities(work, context)
         if stream not in work.seen:

@@ -77,6 +77,8 @@ class InstallationStream(TenantModel):
     last_complete_at: Mapped[datetime | None] = mapped_column(Timestamp)
     fields: Mapped[list[dict[str, Any]]] = mapped_column(Json, default=list, server_default="[]")
     fields_checked_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    # Records up to this id have been looked at for those the other side lacks, after a full pass; none while that is done.
+    missing_after: Mapped[uuid.UUID | None] = mapped_column(Uuid)
     # What the dry run predicted of the first run: kind -> [least, most]; empty once that run has kept it.
     promise: Mapped[dict[str, Any] | None] = mapped_column(Json)
 

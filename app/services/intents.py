@@ -86,14 +86,17 @@ def drop_planned(tenant_id: uuid.UUID, record_ids: Sequence[uuid.UUID], *, reaso
     write(mine.where(Intent.state.in_(("sent", "in_doubt"))).values(again=False))
 
 
-def plan_missing(sql: Raw, context: PageContext) -> int:
-    """Plan to create over there what only the host has, after a full pass; return how many."""
+def plan_missing(sql: Raw, context: PageContext, after: uuid.UUID, *, limit: int = 2000) -> uuid.UUID | None:
+    """Plan to create over there what only the host has, by id and `limit` at a time.
+
+    Returns the id to go on after, None at the end. In one transaction a million of them would hold it too long.
+    """
     out = context.out
-    if out is None:
-        return 0
-    rows = sql.execute(f"SELECT r.id FROM records r WHERE {_MISSING} ORDER BY r.id", _missing(context)).fetchall()  # noqa: S608  # constants only
+    rows = list_missing(sql, context, but=(), after=after, limit=limit) if out else []
+    if out is None or not rows:
+        return None
     plan(sql, context.tenant_id, [(out, row[0]) for row in rows], cause=f"First sync with {context.writer}")
-    return len(rows)
+    return rows[-1][0] if len(rows) == limit else None
 
 
 def count_missing(sql: Raw, context: PageContext, *, but: Sequence[uuid.UUID] = ()) -> int:

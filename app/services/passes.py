@@ -112,7 +112,9 @@ def finish_pass(context: PageContext, run_stream: RunStream, next_since: str | N
             run_stream.deleted += _delete_missing(context, run_stream)
         installed.last_complete_at = now()
         installed.full_pass_due = installed.mapping_version != run_stream.mapping_version
-        intents.plan_missing(page_writes.connection(), context)
+        if context.out:
+            installed.missing_after = uuid.UUID(int=0)
+            intents.wake(context.tenant_id, context.installation_id)
     installed.since = next_since
     run_stream.state, run_stream.finished_at = "done", now()
     db.session.execute(
@@ -120,6 +122,20 @@ def finish_pass(context: PageContext, run_stream: RunStream, next_since: str | N
             PassPage.tenant_id == context.tenant_id, PassPage.run_stream_id == run_stream.id
         )
     )
+
+
+def plan_missing(tenant_id: uuid.UUID, installation: Installation, manifest: Manifest) -> bool:
+    """Plan some of what a stream lacks over there after its full pass; return False when no stream waits for that."""
+    query = scoped(InstallationStream, tenant_id).where(
+        InstallationStream.installation_id == installation.id, InstallationStream.missing_after.is_not(None)
+    )
+    installed = db.session.scalar(query.limit(1))
+    if installed is None or installed.missing_after is None:
+        return False
+    context = open_context(tenant_id, installation, installed.stream, manifest)
+    after = intents.plan_missing(page_writes.connection(), context, installed.missing_after)
+    installed.missing_after = after
+    return True
 
 
 def _delete_missing(context: PageContext, run_stream: RunStream) -> int:
