@@ -11,12 +11,14 @@ import pytest
 from flask import Flask
 
 from app.services.breakers import Key
+from app.services.tasks import LeasedTask
 from app.sync.breaker import VendorDownError
 from app.transaction import guard_outside, transaction
 from connectors.sdk import EgressError, TooLargeError, UnavailableError
 from jobs import calls as calls_module
 from jobs.calls import Calls, MeteredClient
 from jobs.calls import Vendor as Called
+from jobs.drain import Slice
 from tests.connectors.sdk.servers import ALLOW, VENDOR_HOST, Talker, Vendor
 
 Owner = psycopg.Connection[Any]
@@ -62,7 +64,8 @@ def test_a_failure_is_written_at_the_next_step(setup: Setup) -> None:
     with calls_module.recorded():
         setup.status = 503
         setup.get(calls_module.current())
-        calls_module.current().write_if_due()
+        nothing = LeasedTask(uuid.uuid4(), uuid.uuid4(), 1, "sync", "sync", "k", None, 1, 5)
+        assert not Slice(nothing, 60).over()
         assert setup.rows()["host"] == ("closed", 1, 1)
     assert setup.rows()["host"] == ("closed", 1, 1), "and not once more at the end"
 

@@ -71,6 +71,21 @@ def test_resuming_begins_anew_and_a_run_that_works_closes_the_rest(site: Site) -
     assert site.ask("SELECT active FROM schedules") == (True,)
 
 
+def test_what_kept_a_stream_from_being_read_is_over_once_it_is_read(site: Site) -> None:
+    """Also in a run that fails at another stream."""
+
+    def refuse(part: str, code: int) -> None:
+        site.vendor.answer = lambda call: (code, {}, {}) if part in call.path else good(call)
+
+    refuse("contacts", 403)
+    site.turn()
+    assert site.ask("SELECT state FROM runs") == ("done",)
+    assert set(problems(site)) == {"permission_missing"}
+    refuse("companies", 418)
+    run(site)
+    assert set(problems(site)) == {"vendor_refused"}
+
+
 def words(site: Site, apps: dict[str, Flask]) -> tuple[str, str]:
     """The status on the installation's own page, and in the fleet."""
     own = site.act(lambda tenant_id, installation_id: installations.get_overview(tenant_id, installation_id).status)
