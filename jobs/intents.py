@@ -60,10 +60,12 @@ def send_intents(task: LeasedTask, slice_: Slice) -> Outcome:
         installation = runs.get_installation(task.tenant_id, task.ref)
         if installation.state != "active" or installation.blocked_code:
             return Done()  # The run that proves the repair wakes this again.
-        intent_claims.find_lost(page_writes.connection(), task.tenant_id, task.ref)
+        sql = page_writes.connection()
+        intent_claims.find_lost(sql, task.tenant_id, task.ref)
+        retry = intent_claims.repeats(sql, task.tenant_id, task.ref)
     with log.bind(installation_id=str(task.ref)):
         try:
-            connector, session = vendor_session(task.tenant_id, task.ref)
+            connector, session = vendor_session(task.tenant_id, task.ref, retry=retry)
             work = _Work(task, slice_, task.ref, connector, session)
             while not slice_.over():
                 if not _send_some(work):

@@ -60,6 +60,16 @@ def find_lost(sql: Raw, tenant_id: uuid.UUID, installation_id: uuid.UUID) -> int
     return lost.rowcount
 
 
+def repeats(sql: Raw, tenant_id: uuid.UUID, installation_id: uuid.UUID) -> bool:
+    """Whether something due is in doubt: its call failed, and is repeated or asked about."""
+    row = sql.execute(
+        "SELECT EXISTS (SELECT 1 FROM intents WHERE tenant_id = %b AND installation_id = %b AND state = 'in_doubt' "
+        "AND due_at <= clock_timestamp())",
+        (tenant_id, installation_id),
+    ).fetchone()
+    return bool(row and row[0])
+
+
 def claim(sql: Raw, context: PageContext, abilities: Abilities, *, limit: int = BATCH) -> list[Sending]:
     """Take up to `limit` due writes of a stream, decide each by the record as it is now, and mark them as sent.
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import psycopg
 
-from app.services import connections, previews, runs
+from app.services import connections, previews, record_edits, runs
 from tests.connectors.sdk.servers import Answer, Call
 from tests.factories.people import sign_in
 from tests.jobs.sites import Site, good, status
@@ -171,3 +171,19 @@ def test_repeated_calls_stay_within_a_tenth(site: Site, owner: Owner) -> None:
     assert site.turn() == 1
     assert site.runs() == [("running", "vendor_down", 2)]
     assert site.ask("SELECT retries, calls FROM breakers WHERE kind = 'host'") == (1, 1)
+
+
+def test_writes_that_are_repeated_spend_the_same_budget(site: Site, owner: Owner) -> None:
+    site.turn()
+    owner.execute("UPDATE installation_streams SET direction = 'both'")
+    site.act(lambda tenant_id, _: record_edits.create(tenant_id, "contact", {"email": "a@example.test"}, writer="Host"))
+    site.vendor.answer = status(503)
+    assert site.turn() == 1
+    assert site.ask("SELECT state FROM intents") == ("in_doubt",)
+    owner.execute("UPDATE intents SET due_at = now()")
+    owner.execute("UPDATE breakers SET retries = 10 WHERE kind = 'host'")
+    assert site.turn() == 0
+    assert site.ask("SELECT state FROM intents") == ("in_doubt",)
+    site.minute_over()
+    assert site.turn() == 1
+    assert site.ask("SELECT retries FROM breakers WHERE kind = 'host'") == (1,)
