@@ -214,6 +214,9 @@ def _writes(manifest: "Manifest") -> Found:
             continue
         if writes.update and writes.concurrency.kind == "none" and stream.fetch is None:
             yield f"{base}.update", "The record cannot be read before it is written.", "Declare fetch."
+        optional = {scope.name for auth in manifest.auths() for scope in auth.scopes if scope.optional}
+        if writes.scope and writes.scope not in optional:
+            yield f"{base}.scope", f"{writes.scope} is no optional scope.", "Name a scope that is optional: true."
         safety = writes.create_safety
         if safety and safety.request and "reference" not in _places_of(safety.request):
             yield f"{base}.create_safety.request", "does not search for {reference}.", "Use {reference} in it."

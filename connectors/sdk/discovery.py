@@ -1,5 +1,6 @@
 """An account's own fields: what a vendor's list of properties says, joined with the declared fields."""
 
+from dataclasses import replace
 from typing import Any
 
 from connectors.sdk.expressions import look_up
@@ -10,7 +11,10 @@ from connectors.sdk.schema.streams import Discovery
 
 
 def merge(stream: Stream, items: list[Any]) -> list[FieldInfo]:
-    """Return the declared fields, then the discovered ones; a declared field keeps its own words."""
+    """Return the declared fields, then the discovered ones.
+
+    A declared field keeps its own words; its choices are the account's where the manifest names none.
+    """
     found = stream.discovery
     assert found is not None
     fields = {info.name: info for info in stream.field_infos()}
@@ -18,7 +22,12 @@ def merge(stream: Stream, items: list[Any]) -> list[FieldInfo]:
         if not all(holds(condition, item) for condition in found.where):
             continue
         name = f"{found.prefix}{look_up(item, found.name)}"
-        if name in fields or look_up(item, found.name) in (None, ""):
+        if look_up(item, found.name) in (None, ""):
+            continue
+        if name in fields:
+            known = fields[name]
+            if known.type in ("choice", "multi_choice") and not known.choices:
+                fields[name] = replace(known, choices=tuple(_choices(stream, item)))
             continue
         fields[name] = FieldInfo(
             name, str(look_up(item, found.label) or name)[:200], _type(found, item),

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, current_app, g, jsonify, request
 
 from connectors.sandbox.vendor.oauth import ACCOUNTS
-from connectors.sandbox.vendor.store import PROPERTIES, Store
+from connectors.sandbox.vendor.store import Store
 
 blueprint = Blueprint("api", __name__, url_prefix="/api")
 _LIMIT = 1000
@@ -70,7 +70,7 @@ def me() -> Response:
 
 @blueprint.get("/properties/<any(contacts, companies, deals):kind>")
 def properties(kind: str) -> Response:
-    return jsonify(results=PROPERTIES[kind])
+    return jsonify(results=store().properties(kind))
 
 
 @blueprint.get("/<any(contacts, companies, deals):kind>")

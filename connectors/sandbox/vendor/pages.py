@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Blueprint, current_app, redirect, render_template, request
 
-from connectors.sandbox.vendor.store import OBJECTS, PROPERTIES, Store
+from connectors.sandbox.vendor.store import OBJECTS, TYPES, Store
 
 blueprint = Blueprint("pages", __name__)
 FAULTS = {
@@ -42,11 +42,15 @@ def edit(kind: str, record_id: str) -> Any:
         if request.form.get("do") == "delete":
             _store().delete(kind, record_id)
             return redirect(f"/?object={kind}", 303)
-        sent = {p["name"]: _typed(p["type"], request.form.get(p["name"], "")) for p in PROPERTIES[kind]}
+        sent = {p["name"]: _typed(p["type"], request.form.get(p["name"], "")) for p in _store().properties(kind)}
         made = _store().save(kind, None if record_id == "new" else record_id, sent)
         return redirect(f"/{kind}/{made['id']}?saved=1", 303)
     return render_template(
-        "sandbox/edit.html", kind=kind, record=found, properties=PROPERTIES[kind], saved=request.args.get("saved")
+        "sandbox/edit.html",
+        kind=kind,
+        record=found,
+        properties=_store().properties(kind),
+        saved=request.args.get("saved"),
     )
 
 
@@ -61,6 +65,20 @@ def _typed(kind: str, text: str) -> Any:
         except ValueError:
             return text
     return text
+
+
+@blueprint.route("/fields", methods=["GET", "POST"])
+def fields() -> Any:
+    store, kind = _store(), request.values.get("object", "contacts")
+    kind = kind if kind in OBJECTS else "contacts"
+    if request.method == "POST":
+        name, wanted = request.form.get("name", "").strip().lower().replace(" ", "_")[:40], request.form.get("type", "")
+        if name.isidentifier():
+            store.set_property(kind, name, wanted if wanted in TYPES else None)
+        return redirect(f"/fields?object={kind}", 303)
+    return render_template(
+        "sandbox/fields.html", kind=kind, kinds=OBJECTS, types=TYPES, properties=store.properties(kind)
+    )
 
 
 @blueprint.route("/faults", methods=["GET", "POST"])

@@ -46,6 +46,8 @@ PROPERTIES: dict[str, list[dict[str, Any]]] = {
     ],
 }  # fmt: skip
 
+TYPES = ("string", "text", "number", "integer", "boolean", "date", "datetime", "choice", "email", "phone")
+
 
 def stamp(moment: datetime) -> str:
     """Return a time as the API writes it."""
@@ -203,6 +205,25 @@ class Store:
         self.execute("UPDATE records SET deleted = 1, updated = ? WHERE object = ? AND id = ?", (at, kind, record_id))
         self.on_change(kind, "deleted", {"id": record_id, "deleted": True, "updated_at": at})
         return True
+
+    def properties(self, kind: str) -> list[dict[str, Any]]:
+        """Return the fields that records of a kind have: the seeded ones and what has been changed about them."""
+        changed = {
+            key.split("/", 1)[1]: wanted
+            for key, wanted in self.all_of("property").items()
+            if key.startswith(f"{kind}/")
+        }
+        known = {info["name"]: info for info in PROPERTIES[kind]}
+        for name, wanted in changed.items():
+            blank = {
+                "name": name, "label": name.replace("_", " ").capitalize(), "custom": True, "required": False, "choices": [],
+            }  # fmt: skip
+            known[name] = {**blank, **known.get(name, {}), "type": wanted}
+        return [info for info in known.values() if info["type"] is not None]
+
+    def set_property(self, kind: str, name: str, wanted: str | None) -> None:
+        """Add a field, give it another type, or take it away (None)."""
+        self.put("property", f"{kind}/{name}", wanted)
 
     def put(self, kind: str, key: str, value: Any) -> None:
         """Keep a small thing: a code, a token, a switch."""

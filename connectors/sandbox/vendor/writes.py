@@ -6,7 +6,6 @@ from flask import Blueprint, Response, jsonify, request
 
 from connectors.sandbox.vendor import api
 from connectors.sandbox.vendor.api import error, shown, store
-from connectors.sandbox.vendor.store import PROPERTIES
 
 blueprint = Blueprint("writes", __name__, url_prefix="/api")
 blueprint.before_request(api.check)
@@ -17,7 +16,7 @@ def _refusal(kind: str, sent: Any, *, new: bool) -> str | None:
     """Return why these properties cannot be stored, None when they can."""
     if not isinstance(sent, dict) or not sent:
         return "properties must be an object with at least one property."
-    known = {info["name"]: info for info in PROPERTIES[kind]}
+    known = {info["name"]: info for info in store().properties(kind)}
     strange = sorted(set(sent) - set(known))
     if strange:
         return f"There is no property {', '.join(strange)}."

@@ -211,7 +211,7 @@ EXAMPLES: dict[str, str] = {
     "Write.id": "id", "Write.version": "etag", "Write.version_header": "ETag", "Write.record": "data",
     "CreateSafety.header": "Idempotency-Key", "CreateSafety.because": "The vendor knows no key and no search.",
     "CreateSafety.lag_seconds": "30", "CreateSafety.window_hours": "24", "Concurrency.field": "version",
-    "Writes.texts": '", "', "Batch.size": "100", "Batch.error_message": "message",
+    "Writes.texts": '", "', "Writes.scope": "contacts.write", "Batch.size": "100", "Batch.error_message": "message",
     "Webhooks.handshake": "{kind: json_challenge, name: challenge}", "Webhooks.events": "events",
     "Webhooks.event_id": "id", "Webhooks.event_id_header": "X-Delivery", "Webhooks.account": "account.id",
     "Verify.header": "X-Signature-256", "Verify.prefix": "sha256=", "Verify.element": "v1", "Verify.separator": ";",

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from connectors.sdk.schema.parts import Closed, Header, Path, Request, RootPath, Sentence
 
@@ -78,7 +78,9 @@ class Writes(Closed):
     texts: str | None = Field(
         None, description="All values are sent as texts, nothing as an empty one; this joins the values of a list."
     )
-
+    scope: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = Field(
+        None, description="The optional permission it needs: nothing is written where the customer has left it out."
+    )
     create: Write | None = None
     update: Write | None = Field(None, description="Absolute values only: a repeated update changes nothing.")
     delete: Write | None = None

@@ -189,6 +189,7 @@ MISTAKES = [
     M("match key not mapped", "match_key: email", "match_key: phone", "streams.0.match_key", "mapping-fits", "not mapped"),
     M("update that cannot be compared", "    fetch:\n      path: /contacts/{id}\n", "", "streams.0.writes.update", "writes-safe", "before it is written", right="    fetch:\n      path: /contacts/{id}\n", at="      update:"),
     M("update of nothing", 'path: "/contacts/{id}", body', "path: /contacts, body", "streams.0.writes.update.request", "writes-safe", "name the record", at="method: PATCH"),
+    M("scope nobody asks for", "    writes:\n      create:", "    writes:\n      scope: contacts.write\n      create:", "streams.0.writes.scope", "writes-safe", "optional scope", at="      scope: contacts.write"),
     M("search for nothing", 'query: {tag: "{reference}"}', "query: {tag: patchbay}", "streams.0.writes.create_safety.request", "writes-safe", "{reference}"),
     M("event of no stream", "      stream: contacts\n      id: contact_id", "      stream: people\n      id: contact_id", "webhooks.rules.0.stream", "webhooks-fit", "no stream people"),
     M("secret of a webhook not declared", "secret: subscription", "secret: config, secret_field: shop", "webhooks.verify.secret_field", "webhooks-fit", "secret", right="secret: config, secret_field: key"),
