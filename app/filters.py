@@ -32,6 +32,11 @@ TRIGGERS = {
     "first": "first run", "schedule": "on schedule", "manual": "started by hand", "resync": "full resync",
     "retry": "retry",
 }  # fmt: skip
+# What types of fields are called on pages.
+TYPES = {
+    "long_text": "long text", "email": "e-mail", "url": "web address", "integer": "whole number", "flag": "yes or no",
+    "datetime": "date-time", "multi_choice": "several choices", "json": "structure", "unknown": "not known",
+}  # fmt: skip
 _markdown = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable("table")
 
 
@@ -112,6 +117,11 @@ def lcfirst(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
+def type_name(kind: str) -> str:
+    """Return what a type of field is called."""
+    return TYPES.get(kind, kind.replace("_", " "))
+
+
 def markdown(text: str) -> Markup:
     """Return Markdown as HTML; raw HTML in it is escaped, and only web addresses become links."""
     return Markup(_markdown.render(text))  # noqa: S704  # html is off in the renderer
@@ -119,7 +129,7 @@ def markdown(text: str) -> Markup:
 
 def register(flask_app: Flask) -> None:
     """Add the filters and tables to templates."""
-    for function in (ago, exact, number, duration, about, initials, monogram, shown, lcfirst, markdown):
+    for function in (ago, exact, number, duration, about, initials, monogram, shown, lcfirst, type_name, markdown):
         flask_app.jinja_env.filters[function.__name__] = function
     flask_app.jinja_env.globals.update(STATUS=STATUS, RUN_STATE=RUN_STATE, TRIGGERS=TRIGGERS)
     flask_app.jinja_env.trim_blocks = flask_app.jinja_env.lstrip_blocks = True

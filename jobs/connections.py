@@ -1,27 +1,22 @@
 """Tasks about connections: test one, exchange a code, refresh a token, give a token back."""
 
 import uuid
-from dataclasses import replace
 from datetime import timedelta
 
 from flask import current_app
 
 from app.clock import now
-from app.services import breakers, connections, credentials, listings, oauth, oauth_clients, runs, tasks
+from app.services import breakers, connections, credentials, drift, listings, oauth, oauth_clients, runs, tasks
 from app.services.breakers import Key
 from app.services.tasks import Again, Done, LeasedTask, Outcome
 from app.sync.breaker import VendorDownError
 from app.transaction import outside, transaction
 from connectors import registry
-from connectors.sdk import Checkpoint, Connector, ConnectorError, FieldInfo, Session
+from connectors.sdk import ConnectorError
 from connectors.sdk import oauth as vendor_oauth
-from connectors.sdk.expressions import look_up
-from jobs import calls
+from jobs import calls, samples
 from jobs.drain import Slice
 from jobs.vendor import http_client, refresh_tokens, vendor_of, vendor_session
-
-# A stream of children shows a record only after its parents have been read.
-_LOOK_FOR_SAMPLE = 3
 
 
 def test_connection(task: LeasedTask, _slice: Slice) -> Outcome:
@@ -40,7 +35,7 @@ def _test(task: LeasedTask, connection_id: uuid.UUID) -> None:
         connector, session = vendor_session(tenant_id, installation_id, testing=True)
         with outside():
             account = connector.check(session)
-            fields = {stream.name: _discover(connector, session, stream.name) for stream in connector.manifest.streams}
+            fields = {s.name: samples.discover(connector, session, s.name, set()) for s in connector.manifest.streams}
             choices = {f.name: connector.choices(session, f.name) for f in connector.manifest.config if f.choices_from}
     except ConnectorError as error:
         with transaction():
@@ -53,22 +48,7 @@ def _test(task: LeasedTask, connection_id: uuid.UUID) -> None:
         breakers.forget(Key("connection", str(connection_id)))
         connections.keep_choices(tenant_id, connection_id, choices)
         for stream, found in fields.items():
-            connections.keep_fields(tenant_id, installation_id, stream, found)
-
-
-def _discover(connector: Connector, session: Session, stream: str) -> list[FieldInfo]:
-    fields = connector.discover(session, stream)
-    page = connector.read(session, stream, Checkpoint.start("full", None))
-    for _ in range(_LOOK_FOR_SAMPLE):
-        if page.records or page.last:
-            break
-        page = connector.read(session, stream, page.checkpoint)
-    shown = page.records[0].data if page.records else {}
-    return [replace(field, sample=_sample(look_up(shown, field.name))) for field in fields]
-
-
-def _sample(value: object) -> str | None:
-    return None if value is None else str(value)[:80]
+            drift.note(tenant_id, installation_id, stream, found)
 
 
 def exchange_code(task: LeasedTask, _slice: Slice) -> Outcome:

@@ -18,6 +18,7 @@ KINDS: dict[str, str] = {
     "revoke": "jobs.connections:revoke",
     "preview": "jobs.previews:answer",
     "dry_run": "jobs.dry_runs:dry_run",
+    "check_fields": "jobs.drift:check_fields",
     "send_mail": "jobs.mails:send_mail",
     "send_reset": "jobs.mails:send_reset",
     "prune": "jobs.prune:prune",

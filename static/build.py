@@ -64,6 +64,7 @@ ICONS = [
     "send",
     "list",
     "shield-lock",
+    "plug-x",
 ]
 # Rules of plain elements and of these classes are kept besides the classes found in templates.
 KEEP = {"visually-hidden", "show", "active", "disabled", "collapsing"}

@@ -10,10 +10,10 @@ from app.clock import now
 from app.db import db
 from app.errors import InvalidError, NotFoundError
 from app.models.connections import Connection
-from app.models.installations import Installation, InstallationStream
+from app.models.installations import Installation
 from app.services import audit, credentials, problems, tasks, vendor_hosts
 from app.tenancy import scoped
-from connectors.sdk import Account, Choice, ConnectorError, FieldInfo, Manifest
+from connectors.sdk import Account, Choice, ConnectorError, Manifest
 
 # What a working connection may have put right; the run that follows finds out.
 _CLOSED_BY_TEST = ("reconnect", "permission_missing", "settings_wrong")
@@ -149,27 +149,6 @@ def ask_reconnect(tenant_id: uuid.UUID, connection_id: uuid.UUID, message: str, 
         # One that was ended meanwhile stays ended.
         .where(Connection.tenant_id == tenant_id, Connection.id == connection_id, Connection.state != "revoked")
         .values(state="reconnect", error_code="reconnect", error_message=message, error_fix=fix)
-    )
-
-
-def keep_fields(tenant_id: uuid.UUID, installation_id: uuid.UUID, stream: str, fields: list[FieldInfo]) -> None:
-    """Keep the fields that discovery found, for the mapping editor."""
-    found = [
-        {
-            "name": field.name, "label": field.label, "type": field.type, "required": field.required,
-            "custom": field.custom, "read_only": field.read_only, "sample": field.sample,
-            "choices": [{"value": choice.value, "label": choice.label} for choice in field.choices],
-        }
-        for field in fields
-    ]  # fmt: skip
-    db.session.execute(
-        update(InstallationStream)
-        .where(
-            InstallationStream.tenant_id == tenant_id,
-            InstallationStream.installation_id == installation_id,
-            InstallationStream.stream == stream,
-        )
-        .values(fields=found)
     )
 
 

@@ -17,8 +17,19 @@ from app.models.connections import Connection
 from app.models.installations import Installation, InstallationStream, Mapping, Schedule
 from app.models.records import Link, Record
 from app.models.runs import Conflict, FailedRecord, Problem, Run
-from app.services import audit, connections, fleet, listings, problems, runs, vendor_hosts
+from app.services import (
+    audit,
+    connections,
+    fleet,
+    listings,
+    problems,
+    runs,
+    stream_fields,
+    stream_settings,
+    vendor_hosts,
+)
 from app.services.runs import get_installation
+from app.services.stream_settings import StreamSettings
 from app.sync.schedule import next_due, promise_of
 from app.sync.status import Facts, Status, status_of
 from app.tenancy import scoped
@@ -103,19 +114,22 @@ def get_schedule(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Schedule:
 
 
 def configure(
-    tenant_id: uuid.UUID, installation_id: uuid.UUID, *, name: str, streams: dict[str, str], kind: str, minutes: int,
-    at: time | None, zone: str, settings: dict[str, Any],
+    tenant_id: uuid.UUID, installation_id: uuid.UUID, *, name: str, streams: dict[str, StreamSettings], kind: str,
+    minutes: int, at: time | None, zone: str, settings: dict[str, Any], user_id: uuid.UUID | None,
 ) -> None:  # fmt: skip
-    """Keep what the second step asks: `streams` are the chosen ones with their delete policy."""
+    """Keep what the second step asks: `streams` are the chosen ones with their settings. MappingError: what cannot be."""
     installation = get_installation(tenant_id, installation_id)
     if not streams:
         raise InvalidError("Nothing is chosen.", {"streams": "Choose at least one kind of data."})
     installation.name, installation.updated_at = name, now()
     installation.settings = {**installation.settings, **settings}
     account = connections.get_connection(tenant_id, installation.connection_id).account_id
+    manifest = listings.manifest_of(installation.listing_version_id)
     for stream in list_streams(tenant_id, installation_id):
         stream.enabled = stream.stream in streams
-        stream.delete_policy = streams.get(stream.stream, stream.delete_policy)
+        if stream.enabled:
+            fields = {f.name: f for f in stream_fields.of_stream(stream, manifest.stream(stream.stream))}
+            stream_settings.save(stream, streams[stream.stream], fields, user_id=user_id)
         if installation.state != "setting_up":
             stream.claimed_account = account if stream.enabled else None
     schedule = get_schedule(tenant_id, installation_id)

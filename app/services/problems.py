@@ -59,7 +59,9 @@ def close(tenant_id: uuid.UUID, installation_id: uuid.UUID, code: str) -> None:
 
 def close_run_problems(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, but: Collection[str] = ()) -> None:
     """A run has worked to its end: close everything that is not about single records, nor has a signature of `but`."""
-    _close(tenant_id, installation_id, (Problem.code != "records_refused") & Problem.signature.not_in(but))
+    # What has changed about fields is for a person to decide, however well a run works.
+    of_runs = Problem.code.not_in(("records_refused", "schema_drift"))
+    _close(tenant_id, installation_id, of_runs & Problem.signature.not_in(but))
 
 
 def close_streams(tenant_id: uuid.UUID, installation_id: uuid.UUID, streams: Collection[str]) -> None:
@@ -69,6 +71,11 @@ def close_streams(tenant_id: uuid.UUID, installation_id: uuid.UUID, streams: Col
     # Looked for first: hardly ever is there one, and closing writes the status of the installation anew.
     if db.session.scalar(select(Problem.id).where(*mine, _OPEN, about).limit(1)) is not None:
         _close(tenant_id, installation_id, about)
+
+
+def close_signature(tenant_id: uuid.UUID, installation_id: uuid.UUID, signature: str) -> None:
+    """Close the open problem of one signature."""
+    _close(tenant_id, installation_id, Problem.signature == signature)
 
 
 def stream_signature(stream: str) -> str:

@@ -13,7 +13,7 @@ from app.errors import ConflictError, NotFoundError
 from app.ids import new_id
 from app.models.installations import Installation, InstallationStream, Schedule
 from app.models.runs import HttpExchange, Run, RunStream
-from app.services import intents, problems, promises, tasks, vendor_hosts
+from app.services import drift, intents, problems, promises, tasks, vendor_hosts
 from app.sync.outcome import StreamEnd, end_of
 from app.sync.retry import PAUSE_AFTER, WARN_AFTER, Decision
 from app.tenancy import scoped
@@ -195,6 +195,7 @@ def finish(tenant_id: uuid.UUID, run: Run) -> None:
     still = [problems.stream_signature(stream.stream) for stream in end.failed]
     problems.close_run_problems(tenant_id, run.installation_id, but=still)
     intents.wake_waiting(tenant_id, run.installation_id)
+    drift.plan_check(tenant_id, run.installation_id)
     problems.sum_up_failed_records(tenant_id, run.installation_id, run.id)
 
 

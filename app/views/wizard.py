@@ -4,20 +4,19 @@ import uuid
 from typing import Any
 
 from flask import Blueprint, request
-from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response
 
 from app.access import requires, viewer
 from app.errors import AppError, InvalidError, NotFoundError
 from app.extensions import settings
 from app.forms.connector_config import config_form
-from app.forms.installations import ConfigureForm
 from app.htmx import go, render, stop_polling
 from app.services import connections, dry_runs, installations, listings
 from app.transaction import transaction
+from app.views import configure_step
 from app.views.dry_runs import parts, until_over
 from connectors.sdk import Manifest
-from connectors.sdk.manifest import Auth, ConfigField
+from connectors.sdk.manifest import Auth
 
 blueprint = Blueprint("wizard", __name__, url_prefix="/installations/<uuid:installation_id>/setup")
 
@@ -108,55 +107,11 @@ def _left_out(auth: Auth) -> list[str]:
     return [scope.name for scope in auth.scopes if scope.optional and scope.name not in wanted]
 
 
-def _config(context: dict[str, Any]) -> tuple[list[ConfigField], FlaskForm]:
-    """Return the config fields of the second step and their form, with the choices that the account offers."""
-    manifest, connection = context["manifest"], context["connection"]
-    fields = manifest.config_for(manifest.auth_for(connection.settings), "configure")
-    return fields, config_form(fields, context["installation"].settings, keep_secrets=True, loaded=connection.choices)
-
-
-def _configure_page(
-    context: dict[str, Any], form: ConfigureForm | None = None, status: int = 200, message: str = "",
-    config: FlaskForm | None = None,
-) -> Response:  # fmt: skip
-    tenant_id, installation = viewer().tenant_id, context["installation"]
-    schedule = installations.get_schedule(tenant_id, installation.id)
-    form = form or ConfigureForm(
-        formdata=None,
-        data={"name": installation.name, "kind": schedule.kind, "minutes": schedule.minutes, "at": schedule.at, "zone": schedule.zone},
-    )  # fmt: skip
-    fields, fresh = _config(context)
-    return render(
-        "wizard/configure.html", status=status, step="configure", form=form, message=message, fields=fields,
-        config=config or fresh,
-        streams=installations.list_streams(tenant_id, installation.id), **context,
-    )  # fmt: skip
-
-
 @blueprint.post("/configure")
 @requires("admin")
 def configure(installation_id: uuid.UUID) -> Response:
-    form, who, context = ConfigureForm(), viewer(), _open(installation_id)
-    fields, config = _config(context)
-    # Both are asked, so that everything that is wrong is shown at once.
-    if not all([form.validate_on_submit(), config.validate_on_submit()]):
-        return _configure_page(context, form, 422, config=config)
-    settings = {field.name: config[field.name].data for field in fields}
-    chosen = {
-        name: request.form.get(f"deletes-{name}", "mirror")
-        for name in request.form.getlist("streams")
-        if request.form.get(f"deletes-{name}", "mirror") in ("mirror", "archive", "ignore")
-    }
-    try:
-        with transaction():
-            installations.configure(
-                who.tenant_id, installation_id, name=form.name.data, streams=chosen, kind=form.kind.data,
-                minutes=form.minutes.data or 15, at=form.at.data, zone=form.zone.data, settings=settings,
-            )  # fmt: skip
-            installations.set_step(who.tenant_id, installation_id, "map")
-    except AppError as error:
-        return _configure_page(_open(installation_id), form, error.status, error.message, config)
-    return go(_next(installation_id, "map"))
+    answer = configure_step.save(_open(installation_id))
+    return answer if answer is not None else go(_next(installation_id, "map"))
 
 
 def _next(installation_id: uuid.UUID, step: str) -> str:
@@ -225,4 +180,4 @@ def discard(installation_id: uuid.UUID) -> Response:
     return go("/installations")
 
 
-_PAGES = {"connect": _connect_page, "configure": _configure_page, "map": _map_page, "activate": _activate_page}
+_PAGES = {"connect": _connect_page, "configure": configure_step.show, "map": _map_page, "activate": _activate_page}

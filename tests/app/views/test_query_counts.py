@@ -90,6 +90,12 @@ _ROWS = (
     "INSERT INTO failed_records (tenant_id, id, installation_id, run_id, stream, external_id, code, field, message) "
     "SELECT %(tenant)s, gen_random_uuid(), %(installation)s, %(run)s, 'contacts', gen_random_uuid()::text, 'invalid', "
     "'f' || number, 'm' FROM generate_series(1, %(count)s) number",
+    "INSERT INTO mappings (tenant_id, id, installation_id, stream, version, rules) SELECT m.tenant_id, "
+    "gen_random_uuid(), m.installation_id, m.stream, m.version + n, m.rules FROM mappings m JOIN installation_streams s "
+    "USING (tenant_id, installation_id, stream), generate_series(1, %(count)s) n "
+    "WHERE m.version = s.mapping_version AND m.installation_id = %(installation)s",
+    "UPDATE installation_streams SET mapping_version = mapping_version + %(count)s "
+    "WHERE installation_id = %(installation)s",
     "INSERT INTO problems (tenant_id, id, installation_id, signature, code, message) SELECT %(tenant)s, "
     "gen_random_uuid(), %(installation)s, gen_random_uuid()::text, 'c', 'm' FROM generate_series(1, %(count)s)",
     "INSERT INTO records (tenant_id, id, object_type, data, hash) SELECT %(tenant)s, gen_random_uuid(), 'contact', "
@@ -138,7 +144,9 @@ def pages(site: Site) -> dict[str, int]:
     paths = (
         "/", "/integrations/kinto", "/installations", installation, f"{installation}/live", f"{installation}/failed",
         f"{installation}/runs", f"/runs/{site.run_id}", f"/runs/{site.run_id}/undo", "/records", "/problems", "/members", "/audit", "/profile", "/fleet",
-        f"/fleet/{site.tenant_id}",
+        f"/fleet/{site.tenant_id}", f"{installation}/mapping/contacts", f"{installation}/mapping/contacts/versions",
+        f"{installation}/mapping/contacts/unmapped", f"{installation}/mapping/contacts/drift",
+        f"{installation}/mapping/contacts/rules/city?part=row", f"{installation}/setup/configure",
     )  # fmt: skip
     return {path: counted(site, path) for path in paths}
 
