@@ -14,7 +14,7 @@ FieldType = Literal[
 FIELD_TYPES: tuple[str, ...] = get_args(FieldType)
 TEXTS = ("text", "long_text", "email", "phone", "url", "choice", "reference")
 LONGEST = 64 * 1024
-_EMAIL = re.compile(r"[^@\s,;<>()]+@[^@\s.,;<>()]+(\.[^@\s.,;<>()]+)+")
+_EMAIL = re.compile(r"[^@\s,;<>()]+@[^@\s.,;<>()]+(?:\.[^@\s.,;<>()]+)+")
 _BAD_TEXT = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -66,14 +66,17 @@ def coercer(field: TargetField) -> Callable[[Any], Any]:
 
 
 def _text(value: Any) -> str:
+    # What nearly every value is goes through nothing else.
+    if type(value) is str and len(value) <= LONGEST and value.isascii() and "\x00" not in value:
+        return value
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict | list):
         raise ValueError("is a structure, not a text")
-    text = value if type(value) is str else str(value)
+    text = str(value)
     if len(text) > LONGEST:
         raise ValueError(f"is longer than {LONGEST:,} characters")
-    if (not text.isascii() and _BAD_TEXT.search(text)) or "\x00" in text:
+    if _BAD_TEXT.search(text):
         raise ValueError("holds a character that cannot be stored")
     return text
 
@@ -131,7 +134,7 @@ def _flag(value: Any) -> bool:
 
 
 def _date(value: Any) -> str:
-    text = _text(value).strip()
+    text = value if type(value) is str and len(value) == 10 else _text(value).strip()
     try:
         return (date.fromisoformat(text) if len(text) <= 10 else datetime.fromisoformat(text).date()).isoformat()
     except ValueError:
@@ -164,9 +167,12 @@ def _choice(field: TargetField) -> Callable[[Any], Any]:
     # A value wins over a label that is spelled like it.
     allowed = {choice.label.casefold(): choice.value for choice in field.choices}
     allowed |= {choice.value.casefold(): choice.value for choice in field.choices}
+    values = {choice.value for choice in field.choices if allowed[choice.value.casefold()] == choice.value}
     names = ", ".join(choice.value for choice in field.choices)
 
     def one(value: Any) -> str:
+        if type(value) is str and value in values:
+            return value
         text = _text(value).strip()
         if not allowed:
             return text

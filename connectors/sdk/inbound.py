@@ -89,6 +89,14 @@ def _maker(read: Make, steps: Sequence[tuple[Step, bool]], coerce: Step, default
 
 def _chain(steps: Sequence[tuple[Step, bool]]) -> Step:
     (first, _), *rest = steps
+    second, sees_empty = rest[0]
+    if len(rest) == 1 and not sees_empty:
+
+        def both(value: Any) -> Any:
+            value = first(value)
+            return None if value is None else second(value)
+
+        return both
 
     def run(value: Any) -> Any:
         value = first(value)

@@ -47,7 +47,9 @@ def concat(args: Mapping[str, Any]) -> Step:
     separator = word(args, "separator", " ")
 
     def join(values: Any) -> Any:
-        parts = [text_of(value) for value in values if value not in (None, "")]
+        parts = [
+            value if type(value) is str else text_of(value) for value in values if value is not None and value != ""
+        ]
         return _bounded(separator.join(parts)) if parts else None
 
     return join
@@ -99,23 +101,28 @@ def number(args: Mapping[str, Any]) -> Step:
     """Read a number with that decimal sign, a unit on either side aside."""
     decimal = args.get("decimal") or "."
     form = _number_form(decimal, "," if decimal == "." else ".")
+    # Takes away what stands between digits and leaves a point where the decimal sign is.
+    bare = str.maketrans({**dict.fromkeys(",. \u00a0\u202f'’"), decimal: "."})
 
     def parse(value: Any) -> Any:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            number = value
-        else:
-            text = text_of(value).strip().replace("\u2212", "-")
-            found = form.fullmatch(text) if len(text) <= 64 else None
-            if found is None or (found["before"] and found["sign"]):
-                raise ValueError("is not a number")
-            digits = re.sub(
-                r"[^0-9eE.+-]", "", found["digits"].replace(decimal, "\0").replace(".", "").replace("\0", ".")
-            )
-            sign = -1 if "-" in (found["before"], found["sign"]) else 1
-            number = sign * (int(digits) if digits.isdigit() else float(digits))
+        if type(value) is str and len(value) < 16 and value.isdigit() and value.isascii():
+            return int(value)
+        number = value if isinstance(value, int | float) and not isinstance(value, bool) else read(text_of(value))
         if abs(number) > 1e18 or not math.isfinite(number):
             raise ValueError("is not a number")
         return int(number) if isinstance(number, float) and number.is_integer() else number
+
+    def read(text: str) -> int | float:
+        whole, _, part = text.partition(decimal)
+        if len(text) < 16 and whole.isdigit() and (part or "0").isdigit() and text.isascii():
+            return float(f"{whole}.{part}")
+        text = text.strip().replace("\u2212", "-")
+        found = form.fullmatch(text) if len(text) <= 64 else None
+        if found is None or (found["before"] and found["sign"]):
+            raise ValueError("is not a number")
+        digits = found["digits"].translate(bare)
+        sign = -1 if "-" in (found["before"], found["sign"]) else 1
+        return sign * (int(digits) if digits.isdigit() else float(digits))
 
     return parse
 
@@ -160,14 +167,15 @@ def yes_and_no(args: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 
 def boolean(args: Mapping[str, Any]) -> Step:
     """Read yes or no by their words."""
-    yes, no = ({one.strip().casefold() for one in words} for words in yes_and_no(args))
+    yes, no = yes_and_no(args)
+    known = {word.strip().casefold(): False for word in no} | {word.strip().casefold(): True for word in yes}
 
     def parse(value: Any) -> bool:
         if isinstance(value, bool):
             return value
-        said = text_of(value).strip().casefold()
-        if said in yes or said in no:
-            return said in yes
+        found = known.get(text_of(value).strip().casefold())
+        if found is not None:
+            return found
         raise ValueError("is neither yes nor no")
 
     return parse
@@ -175,8 +183,8 @@ def boolean(args: Mapping[str, Any]) -> Step:
 
 def date_parse(args: Mapping[str, Any]) -> Step:
     """Read a date or time of a form; ISO comes out."""
-    form = DateForm(args)
-    return lambda value: form.read(text_of(value).strip())
+    read = DateForm(args).reader()
+    return lambda value: read(text_of(value).strip())
 
 
 def date_format(args: Mapping[str, Any]) -> Step:
@@ -198,10 +206,15 @@ def date_format(args: Mapping[str, Any]) -> Step:
 def value_table(args: Mapping[str, Any]) -> Step:
     """Replace whole values by those of a table, spelling and spaces at the ends aside."""
     table = {str(key).strip().casefold(): value for key, value in dict(args.get("table") or {}).items()}
+    # Most values are spelled as in the table, which is the fastest to find; where two keys differ in spelling alone
+    # the last one holds.
+    exact = {key: table[key.strip().casefold()] for key in dict(args.get("table") or {}) if isinstance(key, str)}
     other = args.get("otherwise") or "keep"
 
     def translate(value: Any) -> Any:
-        found = table.get(text_of(value).strip().casefold())
+        found = exact.get(value) if type(value) is str else None
+        if found is None:
+            found = table.get(text_of(value).strip().casefold())
         if found is not None:
             return found
         if other == "error":

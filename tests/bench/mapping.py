@@ -73,11 +73,11 @@ def mapping() -> CompiledMapping:
 
 
 def rate(make: Callable[[dict[str, Any]], Any], data: list[dict[str, Any]]) -> float:
-    """Return records a second of one pass."""
-    started = time.perf_counter()
+    """Return records a second of one pass, in time of this process: others on the machine do not count."""
+    started = time.process_time()
     for record in data:
         make(record)
-    return len(data) / (time.perf_counter() - started)
+    return len(data) / (time.process_time() - started)
 
 
 def main() -> None:
