@@ -10,7 +10,10 @@ from urllib.parse import urlsplit
 
 from connectors.sdk.addresses import literal
 from connectors.sdk.expressions import places
+from connectors.sdk.fields import TargetField
 from connectors.sdk.loader import Issue
+from connectors.sdk.mapping import compile_mapping
+from connectors.sdk.mapping_types import MappingError
 from connectors.sdk.schema.config import HostsFrom
 from connectors.sdk.schema.parts import Request
 from connectors.sdk.schema.streams import Incremental, Paging, Stream
@@ -203,6 +206,44 @@ def _mappings(manifest: "Manifest") -> Found:
                 known = source in declared or any(source.startswith(f"{name}.") for name in declared)
                 if not known and not (prefix and source.startswith(prefix)):
                     yield f"{base}.mapping.{place}", f"{source} is no declared field.", "Add it to fields."
+
+
+@_check("mapping-compiles")
+def _rules(manifest: "Manifest") -> Found:
+    """Each rule of the default mapping has transforms that work, and flows out only where it can be written back."""
+    for number, stream in enumerate(manifest.streams):
+        base = f"streams.{number}.mapping"
+        broken = [
+            place
+            for place, rule in enumerate(stream.mapping)
+            for step in rule.transforms
+            if not isinstance(step.get("name"), str) or not isinstance(step.get("args") or {}, dict)
+        ]
+        for place in broken:
+            yield (
+                f"{base}.{place}",
+                "A transform has no name, or args that are no map.",
+                "Write {name: trim, args: {}}.",
+            )
+        if broken:
+            continue
+        at = {rule.target: place for place, rule in enumerate(stream.mapping)}
+        # What the host's fields are is not known here; a target named twice is said by another check.
+        targets, rules = [TargetField(name, name, "json") for name in at], stream.rules()
+        try:
+            compile_mapping([rules[place] for place in at.values()], targets, direction="both")
+        except MappingError as error:
+            for problem in error.problems:
+                yield f"{base}.{at[problem.field]}", problem.message, problem.fix
+        for place, rule in enumerate(rules):
+            if rule.direction in ("out", "both") and stream.writes is None:
+                yield f"{base}.{place}", "Nothing can be written to this stream.", "Choose direction in."
+            elif rule.direction in ("out", "both") and (fixed := _fixed(stream, rule.sources)):
+                yield f"{base}.{place}", f"{fixed} can only be read.", "Choose direction in."
+
+
+def _fixed(stream: Stream, sources: tuple[str, ...]) -> str | None:
+    return next((field.name for field in stream.fields if field.read_only and field.name in sources), None)
 
 
 @_check("writes-safe")

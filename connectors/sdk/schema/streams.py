@@ -214,6 +214,9 @@ class Stream(Closed):
             return rules
         sources = {info.name: info for info in self.field_infos()}
         written = [path for rule in rules if flows(rule.direction, "out") for path in paths_out(rule, sources)]
+        # What holds our reference or the version is not ours to write.
+        safety, guard = self.writes.create_safety, self.writes.concurrency
+        written += [path for path in (safety and safety.field, guard.field) if path]
         # A field of one source goes before one that is joined of several: two cannot flow out to the same place.
         for number in sorted(range(len(rules)), key=lambda number: len(rules[number].sources)):
             if self.mapping[number].direction is not None:

@@ -232,5 +232,15 @@ def test_a_default_rule_flows_both_ways_where_it_can() -> None:
     }
 
 
+def test_what_holds_our_reference_or_the_version_does_not_flow_out() -> None:
+    rules = [{"target": name, "sources": [name]} for name in ("a", "b", "email")]
+    guard = {"kind": "version_field", "field": "b"}
+    request = {"path": "/contacts", "query": {"a": "{reference}"}}
+    create = {"create": {"request": {"method": "POST", "path": "/contacts", "body": "{fields}"}}}
+    safety = {"kind": "lookup", "field": "a", "request": request}
+    writes = {**UPDATE, **create, "concurrency": guard, "create_safety": safety}
+    assert default_directions(rules, writes=writes) == {"a": "in", "b": "in", "email": "both"}
+
+
 def test_nothing_flows_out_of_a_stream_without_writes() -> None:
     assert set(default_directions(list(MANY.values())[:-1]).values()) == {"in"}
