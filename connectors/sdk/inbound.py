@@ -68,7 +68,7 @@ def _maker(read: Make, steps: Sequence[tuple[Step, bool]], coerce: Step, default
         change = steps[0][0]
     else:
         change = _chain(steps)
-    sees_empty = bool(steps) and steps[0][1]
+    sees_empty = any(sees for _, sees in steps)
 
     def plain(data: dict[str, Any]) -> Any:
         value = read(data)
@@ -88,9 +88,8 @@ def _maker(read: Make, steps: Sequence[tuple[Step, bool]], coerce: Step, default
 
 
 def _chain(steps: Sequence[tuple[Step, bool]]) -> Step:
-    (first, _), *rest = steps
-    second, sees_empty = rest[0]
-    if len(rest) == 1 and not sees_empty:
+    if len(steps) == 2 and not (steps[0][1] or steps[1][1]):
+        first, second = steps[0][0], steps[1][0]
 
         def both(value: Any) -> Any:
             value = first(value)
@@ -99,8 +98,7 @@ def _chain(steps: Sequence[tuple[Step, bool]]) -> Step:
         return both
 
     def run(value: Any) -> Any:
-        value = first(value)
-        for step, sees_empty in rest:
+        for step, sees_empty in steps:
             if value is not None or sees_empty:
                 value = step(value)
         return value

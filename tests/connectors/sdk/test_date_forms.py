@@ -44,6 +44,14 @@ def test_the_fast_way_reads_what_the_slow_way_reads(form: str, day: datetime, pa
 
 
 @pytest.mark.parametrize(
+    "text", ["24.11.2026", "24/11-2026", "2026/11/24", "24/11/202", "24/11/2026/", "31/02/2026", "2a/11/2026"]
+)
+def test_a_text_of_another_form_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a date of the form DD/MM/YYYY"):
+        DateForm({"format": "DD/MM/YYYY"}).reader()(text)
+
+
+@pytest.mark.parametrize(
     ("value", "moment"),
     [
         ("2026-11-24", "2026-11-24T00:00:00Z"), (" 2026-11-24T09:30:00+01:00", "2026-11-24T08:30:00Z"), ("2026-11-24T09:30", "2026-11-24T09:30:00Z"),

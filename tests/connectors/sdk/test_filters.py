@@ -43,6 +43,7 @@ FAILS: list[tuple[str, str, list[Any], Any, str]] = [
     ("score", "greater", [5], 5, "Score is not greater than 5"), ("score", "less", ["5"], 5, "Score is not less than 5"), ("score", "greater", [5], None, "Score is not greater than 5"),
     ("score", "less", [5], "4", "Score is not less than 5"), ("stage", "is", ["won"], "lead", "Stage is not Won deal"), ("tags", "none_of", ["won"], ["lead", "won"], "Tags is one of Won deal"),
     ("active", "is", ["yes"], False, "Active is not yes"), ("born", "greater", ["1990-01-01"], "1990-01-01", "Born is not greater than 1990-01-01"),
+    ("seen", "greater", ["2026-11-24"], "2026-11-24T00:00:00Z", "Seen is not greater than 2026-11-24T00:00:00Z"),
     ("seen", "less", ["2026-11-24"], "2026-11-24T00:00:00.1Z", "Seen is not less than 2026-11-24T00:00:00Z"),
     ("country", "one_of", list("abcdefg"), "x", "Country is none of a, b, c, d, e and 2 more"),
 ]  # fmt: skip

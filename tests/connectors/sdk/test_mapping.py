@@ -57,6 +57,16 @@ def test_a_record_is_mapped() -> None:
     assert mapping.targets == ("email", "name", "score", "stage", "active")
 
 
+def test_a_default_among_the_transforms_sees_what_they_left() -> None:
+    emptied = Transform("value_table", {"table": {"a": "b"}, "otherwise": "empty"})
+    for steps in (
+        (emptied, Transform("default", {"value": "x"})),
+        (emptied, *trims(), Transform("default", {"value": "x"})),
+    ):
+        mapping = compile_mapping([Rule("name", ("a",), steps)], FIELDS)
+        assert [mapping.apply({"a": value}).values["name"] for value in ("a", "c", None)] == ["b", "x", "x"]
+
+
 def test_what_is_empty_is_written_as_empty() -> None:
     rules = [Rule("email", ("a",)), Rule("name", ("a", "b")), Rule("score", ("c",), trims("number"))]
     for data in ({}, {"a": None, "b": "", "c": None}, {"a": "", "x": 1}):
@@ -134,7 +144,7 @@ def test_everything_wrong_is_said_at_once() -> None:
 
 GOOD: list[tuple[str, Any, Any]] = [
     ("text", 5, "5"), ("text", True, "yes"), ("text", "a ", "a "), ("email", "ada@example.com", "ada@example.com"),
-    ("url", "https://x.example/a", "https://x.example/a"), ("number", "7.50", 7.5), ("number", 7.0, 7), ("integer", "12", 12),
+    ("url", "https://x.example/a", "https://x.example/a"), ("number", "7.50", 7.5), ("number", 7.0, 7), ("integer", "12", 12), ("integer", "10000000000000001", 10000000000000001),
     ("flag", "On", True), ("flag", 0, False), ("date", "2026-11-24", "2026-11-24"), ("date", "2026-11-24T23:30:00+01:00", "2026-11-24"),
     ("datetime", "2026-11-24", "2026-11-24T00:00:00Z"), ("datetime", "2026-11-24T09:30:00+01:00", "2026-11-24T08:30:00Z"),
     ("choice", "WON", "won"), ("choice", " won deal ", "won"), ("multi_choice", ["Lead", "won"], ["lead", "won"]), ("multi_choice", "lead", ["lead"]),
