@@ -137,6 +137,8 @@ def configure(
     schedule.kind, schedule.minutes, schedule.at, schedule.zone = kind, minutes, at, zone
     if installation.state == "active" and before != (kind, minutes, at, zone):
         _set_active(tenant_id, installation_id, active=True)
+    if installation.state != "setting_up":
+        audit.write(tenant_id, "installation.configured", "installation", str(installation.id), name)
 
 
 def _next(schedule: Schedule) -> Any:

@@ -103,6 +103,8 @@ def _save(page: Page, target: str, form: RowForm) -> Response:
     editor, chosen = editor_of(page), page.target(target)
     if form.rule is not None and (editor.direction == "in" or request.form.get("do") == "inward"):
         form.rule = _inward(editor, form.rule)
+    if form.rule is not None and form.rule.conflict == "newest" and not page.stream.trusted_clock:
+        form.rule = replace(form.rule, conflict=None)
     if form.errors:
         return _refused(page, editor, form, chosen)
     try:
