@@ -106,7 +106,7 @@ def test_v19_one_refresh_after_a_401(apps: dict[str, Flask], clean: None, owner:
         vendor.stop()
 
 
-@pytest.mark.parametrize(("status", "code"), [(403, "permission_missing"), (401, "reconnect"), (404, "settings_wrong")])
+@pytest.mark.parametrize(("status", "code"), [(401, "reconnect"), (404, "settings_wrong")])
 def test_v20_what_a_person_must_solve_is_not_tried_again(
     installed: Callable[..., Sync], acme: Acme, status: int, code: str
 ) -> None:
@@ -120,3 +120,14 @@ def test_v20_what_a_person_must_solve_is_not_tried_again(
     assert len(acme.calls()) == calls == 1 + 2
     blocked = sync.owner.execute("SELECT blocked_code FROM installations").fetchone()
     assert blocked == (code,)
+
+
+def test_v20_a_stream_that_may_not_be_read_stops_no_other(installed: Callable[..., Sync], acme: Acme) -> None:
+    acme.bad = second((403, {}, {}))
+    sync = installed()
+    sync.drain()
+    assert sync.rows() == (2, 2, 2)
+    assert sync.stream("state", "error_code", "pages") == ("failed", "permission_missing", 1)
+    assert sync.run("state", "error_code") == ("done", None)
+    problem = sync.owner.execute("SELECT code, stops_sync FROM problems WHERE state = 'open'").fetchall()
+    assert problem == [("permission_missing", False)]
