@@ -7,7 +7,7 @@ from app.clock import now
 from app.db import db
 from app.models.installations import Installation, InstallationStream, Mapping
 from app.models.runs import PassPage, Run, RunStream
-from app.services import intents, page_deletes, page_writes, promises
+from app.services import intents, page_deletes, page_writes, promises, stream_fields
 from app.services.object_types import fields_of, key_fields_of
 from app.services.page_context import Counts, PageContext, QuestionError
 from app.sync.deletes import judge
@@ -45,7 +45,10 @@ def open_context(
     ).one()
     declared, targets = manifest.stream(stream), fields_of(installed.object_type)
     match_keys = tuple(key for key in (declared.match_key, declared.second_key) if key)
-    compiled = compile_mapping(rules_from_json(mapping.rules), targets, direction=installed.direction)
+    compiled = compile_mapping(
+        rules_from_json(mapping.rules), targets, direction=installed.direction,
+        sources=stream_fields.of_stream(installed, declared),
+    )  # fmt: skip
     return PageContext(
         tenant_id=tenant_id,
         installation_id=installation.id,
