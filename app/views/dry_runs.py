@@ -25,7 +25,7 @@ def parts(dry: Shown | None, address: str) -> dict[str, Any]:
     asked = request.args.get("samples", "")
     return {
         "dry": dry, "address": address, "host_name": settings().host_name,
-        "shown_samples": asked if asked in SAMPLES else "",
+        "shown_samples": asked if asked in SAMPLES else "", "keep_days": settings().keep_changes_days,
     }  # fmt: skip
 
 

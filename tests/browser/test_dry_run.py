@@ -118,7 +118,7 @@ def test_the_wizard_shows_what_would_happen_and_the_first_run_does_it(
     check_axe(page)
     page.get_by_role("group", name="Sample kind").get_by_role("link", name="Created").click()
     expect(page.get_by_role("link", name="Created")).to_have_attribute("aria-current", "true")
-    page.get_by_text("The first run is held to this").click()
+    page.locator("summary", has_text="The predicted range").click()
     shoot(page, "ranges")
     page.get_by_role("button", name="Start syncing").click()
     expect(page.locator("#live-run")).to_have_count(0, timeout=40_000)
