@@ -84,7 +84,7 @@ def work(switch: Path) -> None:
     switch.with_name(f"ready-{os.getpid()}").touch()
     while True:
         drain_module.drain("sync")
-        time.sleep(0.005)
+        time.sleep(0.02)
 
 
 def _oldest(lane: str, worker: str) -> LeasedTask | None:
