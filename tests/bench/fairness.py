@@ -84,7 +84,7 @@ def work(switch: Path) -> None:
     switch.with_name(f"ready-{os.getpid()}").touch()
     while True:
         drain_module.drain("sync")
-        time.sleep(0.02)
+        time.sleep(0.02)  # As long as a bell takes, about; asking all the time would slow the others.
 
 
 def _oldest(lane: str, worker: str) -> LeasedTask | None:
