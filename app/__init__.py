@@ -29,6 +29,7 @@ VIEWS: tuple[str, ...] = (
     "app.views.runs",
     "app.views.records",
     "app.views.problems",
+    "app.views.conflicts",
     "app.views.object_types",
     "app.views.oauth_clients",
     "app.views.fleet",

@@ -1,9 +1,10 @@
 """How values are written on pages: times, numbers, durations, status words."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import orjson
 from flask import Flask
 from markdown_it import MarkdownIt
 from markupsafe import Markup
@@ -64,6 +65,24 @@ def exact(moment: datetime | None, zone: str | None = None) -> str:
     return local.strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
+def clock(moment: datetime | None, zone: str | None = None, at: datetime | None = None) -> str:
+    """Return the time of day in the viewer's zone, with the day where it is not today: "14:02", "12 Nov, 14:02"."""
+    if moment is None:
+        return ""
+    place = ZoneInfo(zone) if zone else UTC
+    local, today = moment.astimezone(place), (at or now()).astimezone(place).date()
+    return local.strftime("%H:%M") if local.date() == today else local.strftime("%d %b, %H:%M").lstrip("0")
+
+
+def apart(one: datetime, other: datetime) -> str:
+    """Return how far two moments are from each other: "14 min", "2 days"."""
+    seconds = abs((one - other).total_seconds())
+    for limit, unit, step in ((90, "s", 1), (5400, "min", 60), (86_400 * 2, "h", 3600)):
+        if seconds < limit:
+            return f"{round(seconds / step)} {unit}"
+    return f"{round(seconds / 86_400)} days"
+
+
 def number(value: float | None) -> str:
     """Return a number with thousands separators."""
     return "" if value is None else f"{value:,}"
@@ -122,6 +141,43 @@ def type_name(kind: str) -> str:
     return TYPES.get(kind, kind.replace("_", " "))
 
 
+def typed(value: Any, field: Any, zone: str | None = None) -> str:
+    """Return the value of one of the host's fields as its type is written: labels of choices, dates, thousands."""
+    if value is None or value == "" or value == []:
+        return "empty"
+    if field.type in ("choice", "multi_choice"):
+        labels = {choice["value"]: choice["label"] for choice in field.choices}
+        return ", ".join(labels.get(item, str(item)) for item in (value if isinstance(value, list) else [value]))
+    if field.type in ("number", "integer") and isinstance(value, int | float) and not isinstance(value, bool):
+        return number(value)
+    if field.type == "date":
+        return _day(str(value))
+    if field.type == "datetime":
+        return _moment(str(value), zone)
+    if isinstance(value, dict | list):
+        return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    return shown(value)
+
+
+def _day(text: str) -> str:
+    try:
+        return date.fromisoformat(text).strftime("%d %b %Y").lstrip("0")
+    except ValueError:
+        return text
+
+
+def _moment(text: str, zone: str | None) -> str:
+    try:
+        return exact(datetime.fromisoformat(text), zone)
+    except ValueError:
+        return text
+
+
+def over(value: int, limit: int) -> str:
+    """Return a count that was stopped beyond a limit: "312", "over 10,000"."""
+    return number(value) if value <= limit else f"over {number(limit)}"
+
+
 def markdown(text: str) -> Markup:
     """Return Markdown as HTML; raw HTML in it is escaped, and only web addresses become links."""
     return Markup(_markdown.render(text))  # noqa: S704  # html is off in the renderer
@@ -129,7 +185,10 @@ def markdown(text: str) -> Markup:
 
 def register(flask_app: Flask) -> None:
     """Add the filters and tables to templates."""
-    for function in (ago, exact, number, duration, about, initials, monogram, shown, lcfirst, type_name, markdown):
+    for function in (
+        ago, exact, clock, apart, number, duration, about, initials, monogram, shown, typed, over, lcfirst, type_name,
+        markdown,
+    ):  # fmt: skip
         flask_app.jinja_env.filters[function.__name__] = function
     flask_app.jinja_env.globals.update(STATUS=STATUS, RUN_STATE=RUN_STATE, TRIGGERS=TRIGGERS)
     flask_app.jinja_env.trim_blocks = flask_app.jinja_env.lstrip_blocks = True

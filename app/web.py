@@ -12,7 +12,7 @@ from app.access import Viewer, find_viewer
 from app.config import Settings
 from app.db import db
 from app.errors import ForbiddenError
-from app.services import problems, sessions
+from app.services import conflicts, problems, sessions
 from app.services.audit import SYSTEM, Actor, current_actor
 from app.tenancy import bind_tenant
 from app.transaction import transaction
@@ -119,4 +119,5 @@ def _page_context() -> dict[str, Any]:
         "zone": (who.user.zone or (who.tenant.zone if who.tenant else None)) if who else None,
         # Counted only by pages that show it, not by every fragment that is polled.
         "count_problems": lambda: problems.count_open(who.tenant.id) if who and who.tenant else 0,
+        "count_conflicts": lambda: conflicts.count_open(who.tenant.id) if who and who.tenant else 0,
     }  # fmt: skip

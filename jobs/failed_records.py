@@ -35,7 +35,7 @@ def retry_records(task: LeasedTask, slice_: Slice) -> Outcome:
         return Again(now() + timedelta(seconds=decide(error, 0).delay or 300))
     with transaction():
         tasks.fence(task)
-        problems.sum_up_failed_records(task.tenant_id, task.ref)
+        problems.sum_up_records(task.tenant_id, task.ref)
         failed_records.queue_retries(task.tenant_id, task.ref)
     return Done()
 

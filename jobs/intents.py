@@ -76,7 +76,7 @@ def send_intents(task: LeasedTask, slice_: Slice) -> Outcome:
             return _stop(task, error)
     with transaction():
         tasks.fence(task)
-        problems.sum_up_failed_records(task.tenant_id, task.ref)
+        problems.sum_up_records(task.tenant_id, task.ref)
         intents.wake_waiting(task.tenant_id, task.ref)
     return Done()
 

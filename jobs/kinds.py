@@ -11,6 +11,7 @@ KINDS: dict[str, str] = {
     "read_record": "jobs.records:read_record",
     "retry_records": "jobs.failed_records:retry_records",
     "undo_run": "jobs.undo:undo_run",
+    "settle_conflicts": "jobs.conflicts:settle_conflicts",
     "test_connection": "jobs.connections:test_connection",
     "exchange_code": "jobs.connections:exchange_code",
     "refresh_token": "jobs.connections:refresh_token",

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from app.clock import now
 from app.db import clock_offset
-from app.services import page_writes, pages, passes, runs, tasks
+from app.services import page_writes, pages, passes, problems, runs, tasks
 from app.services.page_context import Counts, PageContext
 from app.services.tasks import Again, Done, LeasedTask, Outcome
 from app.sync.retry import decide
@@ -42,6 +42,9 @@ def read_record(task: LeasedTask, _slice: Slice) -> Outcome:
             installation = runs.get_installation(task.tenant_id, task.ref)
             context = passes.open_context(task.tenant_id, installation, stream, connector.manifest)
         apply_record(task, context, record, began)
+        with transaction():
+            tasks.fence(task)
+            problems.sum_up_conflicts(task.tenant_id, task.ref)
     return Done()
 
 

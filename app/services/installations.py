@@ -19,6 +19,7 @@ from app.models.records import Link, Record
 from app.models.runs import Conflict, FailedRecord, Problem, Run
 from app.services import (
     audit,
+    conflict_ends,
     connections,
     fleet,
     listings,
@@ -235,6 +236,7 @@ def remove(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, delete_records: 
     if delete_records:
         _delete_records(tenant_id, installation_id)
     installation.state = "removed"
+    conflict_ends.close_all(tenant_id, installation_id)
     problems.close_all(tenant_id, installation_id)
     connections.disconnect(tenant_id, installation.connection_id)
     audit.write(

@@ -56,21 +56,26 @@ def plan_changed(tenant_id: uuid.UUID, record_ids: Sequence[uuid.UUID], *, cause
     return len(rows)
 
 
-def plan(sql: Raw, tenant_id: uuid.UUID, rows: Iterable[tuple[Out, uuid.UUID]], *, cause: str) -> None:
+def plan(
+    sql: Raw, tenant_id: uuid.UUID, rows: Iterable[tuple[Out, uuid.UUID]], *, cause: str, operation: str = "decide"
+) -> None:
     """Plan a write of each record to each stream, once however often it is planned, and wake the workers.
 
-    What is to be written is decided when it is sent: a record that changes ten times is written once.
+    What is to be written is decided when it is sent: a record that changes ten times is written once. The operation
+    `create` says that a record which was deleted there is to be made again.
     """
     rows = list(dict.fromkeys(rows))
     if not rows:
         return
     sql.execute(
-        "INSERT INTO intents (tenant_id, id, installation_id, stream, record_id, cause) "  # noqa: S608  # constants only
-        "SELECT %b, i, n, s, r, %b FROM unnest(%b::uuid[], %b::uuid[], %b::text[], %b::uuid[]) AS t(i, n, s, r) "
+        "INSERT INTO intents (tenant_id, id, installation_id, stream, record_id, cause, operation) "  # noqa: S608  # constants only
+        "SELECT %b, i, n, s, r, %b, %b FROM unnest(%b::uuid[], %b::uuid[], %b::text[], %b::uuid[]) AS t(i, n, s, r) "
         f"ON CONFLICT (tenant_id, installation_id, stream, record_id) WHERE {_LIVE} DO UPDATE SET "
-        "again = intents.again OR intents.state <> 'planned', due_at = least(intents.due_at, now())",
+        "again = intents.again OR intents.state <> 'planned', due_at = least(intents.due_at, now()), "
+        "operation = CASE WHEN excluded.operation = 'create' AND intents.state = 'planned' THEN 'create' "
+        "ELSE intents.operation END",
         (
-            tenant_id, cause[:200], uuids(raw_ids(len(rows))), uuids([out.installation_id for out, _ in rows]),
+            tenant_id, cause[:200], operation, uuids(raw_ids(len(rows))), uuids([out.installation_id for out, _ in rows]),
             texts([out.stream for out, _ in rows]), uuids([record_id for _, record_id in rows]),
         ),
     )  # fmt: skip

@@ -97,6 +97,15 @@ def list_fields(object_type: str) -> list[ObjectField]:
     return list(db.session.scalars(query.order_by(ObjectField.position, ObjectField.name)))
 
 
+def fields_by_type() -> dict[str, dict[str, ObjectField]]:
+    """Return object type -> name -> field, of all types, in order."""
+    query = select(ObjectField).order_by(ObjectField.object_type, ObjectField.position, ObjectField.name)
+    found: dict[str, dict[str, ObjectField]] = {}
+    for field in db.session.scalars(query):
+        found.setdefault(field.object_type, {})[field.name] = field
+    return found
+
+
 def fields_of(object_type: str) -> list[TargetField]:
     """Return the fields of an object type as the SDK's target fields."""
     return [

@@ -99,7 +99,7 @@ def apply_pages(
             end = prepared.end
             checkpoint = {"at": end.checkpoint.to_json(), "last": end.last}
             page_writes.advance(sql, context, vars(counts), len(prepared.pages), end.total, checkpoint)
-    _pass_on(sql, context, plan)
+    pass_on(sql, context, plan)
     for external_id in plan.stale:
         runs.queue_read(context.tenant_id, context.installation_id, context.stream, external_id)
     if counts.failed or counts.conflicts:
@@ -134,7 +134,7 @@ def _write(sql: Raw, context: PageContext, plan: Plan, found: Sorted, page: int)
     page_echoes.note(sql, context, plan)
 
 
-def _pass_on(sql: Raw, context: PageContext, plan: Plan) -> None:
+def pass_on(sql: Raw, context: PageContext, plan: Plan) -> None:
     """Plan what the other sides, and this one, must hear of what a page has changed."""
     if not context.outs:
         return

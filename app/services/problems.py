@@ -11,13 +11,15 @@ from app.clock import now
 from app.db import db
 from app.errors import NotFoundError
 from app.ids import new_id
-from app.models.runs import FailedRecord, Problem
-from app.services import fleet
+from app.models.runs import Conflict, FailedRecord, Problem
+from app.services import conflict_ends, fleet
 from app.tenancy import scoped
 
 _OPEN = Problem.state == "open"
 # Literal, as the index has it: with bound values the plan PostgreSQL keeps from the tenth use on finds no such index.
 _OPEN_INDEX = text("state = 'open'")
+# These close when the records are in order or a person has decided, however well a run works.
+_NOT_OF_RUNS = ("records_refused", "conflicts_open", "schema_drift")
 
 
 def open_problem(
@@ -58,10 +60,8 @@ def close(tenant_id: uuid.UUID, installation_id: uuid.UUID, code: str) -> None:
 
 
 def close_run_problems(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, but: Collection[str] = ()) -> None:
-    """A run has worked to its end: close everything that is not about single records, nor has a signature of `but`."""
-    # What has changed about fields is for a person to decide, however well a run works.
-    of_runs = Problem.code.not_in(("records_refused", "schema_drift"))
-    _close(tenant_id, installation_id, of_runs & Problem.signature.not_in(but))
+    """A run has worked to its end: close what a run can prove, but for signatures of `but`."""
+    _close(tenant_id, installation_id, Problem.code.not_in(_NOT_OF_RUNS) & Problem.signature.not_in(but))
 
 
 def close_streams(tenant_id: uuid.UUID, installation_id: uuid.UUID, streams: Collection[str]) -> None:
@@ -97,6 +97,12 @@ def _close(tenant_id: uuid.UUID, installation_id: uuid.UUID, condition: Any) -> 
     )
 
 
+def sum_up_records(tenant_id: uuid.UUID, installation_id: uuid.UUID, run_id: uuid.UUID | None = None) -> None:
+    """Bring the problems about single records up to date: those that failed and those in conflict."""
+    sum_up_failed_records(tenant_id, installation_id, run_id)
+    sum_up_conflicts(tenant_id, installation_id, run_id)
+
+
 def sum_up_failed_records(tenant_id: uuid.UUID, installation_id: uuid.UUID, run_id: uuid.UUID | None = None) -> None:
     """Make one problem of each cause of failed records, with its count; close those whose records are all settled."""
     groups = db.session.execute(
@@ -122,6 +128,28 @@ def sum_up_failed_records(tenant_id: uuid.UUID, installation_id: uuid.UUID, run_
         tenant_id, installation_id,
         (Problem.code == "records_refused") & Problem.signature.not_in(signatures),
     )  # fmt: skip
+
+
+def sum_up_conflicts(tenant_id: uuid.UUID, installation_id: uuid.UUID, run_id: uuid.UUID | None = None) -> None:
+    """Make one problem of the open conflicts of each stream, with their count; close those that have none any more."""
+    conflict_ends.sweep(tenant_id, installation_id)
+    groups = db.session.execute(
+        select(Conflict.stream, func.count())
+        .where(Conflict.tenant_id == tenant_id, Conflict.installation_id == installation_id, Conflict.state == "open")
+        .group_by(Conflict.stream)
+    ).all()
+    for stream, count in groups:
+        open_problem(
+            tenant_id, installation_id, "conflicts_open",
+            f"{count:,} {stream} wait for a decision" if count > 1 else f"1 of the {stream} waits for a decision",
+            "Choose a value for each. Until then both sides keep their own.",
+            signature=f"conflicts:{stream}", count=count, run_id=run_id,
+        )  # fmt: skip
+    mine = (Problem.tenant_id == tenant_id, Problem.installation_id == installation_id)
+    settled = (Problem.code == "conflicts_open") & Problem.signature.not_in([f"conflicts:{row[0]}" for row in groups])
+    # Looked for first, as above.
+    if db.session.scalar(select(Problem.id).where(*mine, _OPEN, settled).limit(1)) is not None:
+        _close(tenant_id, installation_id, settled)
 
 
 def list_open(tenant_id: uuid.UUID, installation_id: uuid.UUID | None = None) -> list[Problem]:

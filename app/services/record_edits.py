@@ -17,7 +17,7 @@ from app.db import db
 from app.errors import InvalidError, NotFoundError
 from app.ids import new_id
 from app.models.records import Change, Record, RecordKey
-from app.services import intents
+from app.services import conflict_ends, intents
 from app.services.object_types import fields_of, key_fields_of
 from app.sync.hashes import digest
 from app.sync.keys import keys_of
@@ -107,6 +107,7 @@ def apply(
     changed = [row[0] for row in rows]
     _renew_keys(tenant_id, changed)
     _journal(tenant_id, rows, writer, undoes)
+    conflict_ends.follow_edits(tenant_id, [record.id for record in changed])
     intents.plan_changed(tenant_id, [record.id for record in changed], cause=writer)
     return [record.id for record in changed]
 
@@ -127,6 +128,7 @@ def remove(
     )
     db.session.execute(sql_delete(RecordKey).where(RecordKey.tenant_id == tenant_id, RecordKey.record_id.in_(ids)))
     _journal(tenant_id, [(record, "deleted", record.data, {}) for record in held], writer, undoes)
+    conflict_ends.follow_deletes(tenant_id, ids)
     if undoes:
         intents.drop_planned(tenant_id, ids, reason=f"{writer}: it stays there as it is.")
     else:

@@ -37,6 +37,11 @@
   document.addEventListener("change", function (event) {
     if (event.target.matches("[data-submit]")) { event.target.form.requestSubmit(); }
   });
+  // Writing another value chooses it.
+  document.addEventListener("input", function (event) {
+    var row = event.target.closest("[data-picks]"), radio = row && row.querySelector("input[type=radio]");
+    if (radio && radio !== event.target) { radio.checked = true; }
+  });
   // Toasts leave by themselves; an error stays until the next answer.
   function leave() {
     document.querySelectorAll("#toasts .toast-x:not(#error)").forEach(function (toast) {

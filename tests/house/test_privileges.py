@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from app.crypto import token_hash
 from app.db import db
 from app.models.accounts import AuthSession, StaffRole
+from app.models.runs import Conflict
 from app.services import accounts, installations, runs, sessions
 from app.tenancy import bind_tenant
 from app.transaction import transaction
@@ -47,6 +48,8 @@ MATRIX = {
     "runs.show_undo": "member", "runs.look_at_undo": "admin", "runs.undo": "admin",
     "records.index": "member", "records.show": "member",
     "problems.index": "member", "problems.show": "member",
+    "conflicts.index": "member", "conflicts.of_installation": "member", "conflicts.show": "member",
+    "conflicts.preview": "member", "conflicts.decide": "member", "conflicts.take_other": "member",
     "object_types.index": "staff:operator", "object_types.create": "staff:operator",
     "object_types.create_field": "staff:operator",
     "oauth_clients.index": "staff:operator", "oauth_clients.show": "staff:operator",
@@ -106,6 +109,13 @@ def people(apps: dict[str, Flask], clean: None) -> dict[str, Any]:
         db.session.flush()
         made.state = "active"
         ids["run"] = str(runs.start_run(theirs, made.id, trigger="manual").id)
+        conflict = Conflict(
+            tenant_id=theirs, installation_id=made.id, stream="contacts", external_id="1", kind="fields",
+            record_id=uuid.uuid4(), theirs={"city": "CANARY"},
+        )  # fmt: skip
+        db.session.add(conflict)
+        db.session.flush()
+        ids["conflict"] = str(conflict.id)
     found: dict[str, Any] = {role: sign_in(apps, role, ours) for role in ("member", "admin", "owner")}
     found |= {
         "staff:support": sign_in(apps, "support", None, staff="support"),

@@ -1,5 +1,6 @@
 """How many queries a page takes: two before the view's own, and no more with more rows."""
 
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,6 +63,13 @@ class Site:
         for statement in _ROWS:
             self.owner.execute(statement, each)  # type: ignore[arg-type]
 
+    def conflict_id(self) -> uuid.UUID:
+        """Return one of the conflicts."""
+        row = self.owner.execute("SELECT id FROM conflicts LIMIT 1").fetchone()
+        assert row is not None
+        found: uuid.UUID = row[0]
+        return found
+
     def browser(self) -> FlaskClient:
         """Return a browser that is signed in."""
         made = self.apps["web"].test_client()
@@ -100,6 +108,11 @@ _ROWS = (
     "gen_random_uuid(), %(installation)s, gen_random_uuid()::text, 'c', 'm' FROM generate_series(1, %(count)s)",
     "INSERT INTO records (tenant_id, id, object_type, data, hash) SELECT %(tenant)s, gen_random_uuid(), 'contact', "
     "'{\"email\": \"a@example.com\"}', '' FROM generate_series(1, %(count)s)",
+    "INSERT INTO conflicts (tenant_id, id, installation_id, stream, external_id, kind, record_id, theirs) SELECT "
+    "%(tenant)s, gen_random_uuid(), %(installation)s, 'contacts', gen_random_uuid()::text, 'fields', r.id, "
+    '\'{"city": "Bonn"}\' FROM records r LIMIT %(count)s',
+    "INSERT INTO changes (tenant_id, id, record_id, object_type, operation, after, writer) SELECT tenant_id, "
+    "gen_random_uuid(), id, 'contact', 'updated', '{\"city\": \"Oslo\"}', 'Host' FROM records",
     "INSERT INTO audit (tenant_id, id, actor, action, subject_type, subject_id) SELECT %(tenant)s, gen_random_uuid(), "
     "'A', 'a.b', 's', '1' FROM generate_series(1, %(count)s)",
     "INSERT INTO sessions (id, token_hash, user_id, expires_at) SELECT gen_random_uuid(), "
@@ -147,8 +160,9 @@ def pages(site: Site) -> dict[str, int]:
         f"/fleet/{site.tenant_id}", f"{installation}/mapping/contacts", f"{installation}/mapping/contacts/versions",
         f"{installation}/mapping/contacts/unmapped", f"{installation}/mapping/contacts/drift",
         f"{installation}/mapping/contacts/rules/city?part=row", f"{installation}/setup/configure",
+        "/conflicts", f"{installation}/conflicts", f"/conflicts/{site.conflict_id()}", f"/conflicts?like={site.conflict_id()}",
     )  # fmt: skip
-    return {path: counted(site, path) for path in paths}
+    return {re.sub(r"(?<=/conflicts)/.*|=.*", "", path): counted(site, path) for path in paths}
 
 
 def test_a_signed_in_request_takes_two_queries_before_the_views_own(
