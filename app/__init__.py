@@ -28,6 +28,7 @@ VIEWS: tuple[str, ...] = (
     "app.views.oauth",
     "app.views.runs",
     "app.views.records",
+    "app.views.failed_records",
     "app.views.problems",
     "app.views.conflicts",
     "app.views.object_types",

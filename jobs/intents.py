@@ -8,6 +8,7 @@ from datetime import timedelta
 from app import log
 from app.clock import now
 from app.services import (
+    failed_records,
     intent_claims,
     intent_failures,
     intent_outcomes,
@@ -76,7 +77,7 @@ def send_intents(task: LeasedTask, slice_: Slice) -> Outcome:
             return _stop(task, error)
     with transaction():
         tasks.fence(task)
-        problems.sum_up_records(task.tenant_id, task.ref)
+        failed_records.sum_up(task.tenant_id, task.ref)
         intents.wake_waiting(task.tenant_id, task.ref)
     return Done()
 

@@ -10,6 +10,7 @@ KINDS: dict[str, str] = {
     "send_intents": "jobs.intents:send_intents",
     "read_record": "jobs.records:read_record",
     "retry_records": "jobs.failed_records:retry_records",
+    "link_record": "jobs.failed_records:link_record",
     "undo_run": "jobs.undo:undo_run",
     "settle_conflicts": "jobs.conflicts:settle_conflicts",
     "test_connection": "jobs.connections:test_connection",

@@ -1,9 +1,10 @@
-"""The preview task: reads a little from the vendor and writes nothing but the answer."""
+"""The preview task: reads a little from the vendor, or opens what is sealed, and writes nothing but the answer."""
 
+import uuid
 from typing import Any
 
 from app.models.installations import Preview
-from app.services import previews, tasks
+from app.services import corrections, listings, previews, runs, tasks
 from app.services.tasks import Done, LeasedTask, Outcome
 from app.transaction import outside, transaction
 from connectors.sdk import Connector, ConnectorError, Session
@@ -20,8 +21,11 @@ def answer(task: LeasedTask, _slice: Slice) -> Outcome:
         preview = previews.get(task.tenant_id, task.ref)
     result, message, fix = {}, None, None
     try:
-        connector, session = vendor_session(task.tenant_id, preview.installation_id)
-        result = _ANSWERS[preview.kind](task, preview, connector, session)
+        if preview.kind == "payload":
+            result = _payload(task, preview)
+        else:
+            connector, session = vendor_session(task.tenant_id, preview.installation_id)
+            result = _ANSWERS[preview.kind](task, preview, connector, session)
     except ConnectorError as error:
         message, fix = error.user_message, error.fix
     with transaction():
@@ -36,6 +40,15 @@ def _choices(_task: LeasedTask, preview: Preview, connector: Connector, session:
     with outside():
         found = connector.choices(session, preview.request["field"])
     return {"choices": [{"value": choice.value, "label": choice.label} for choice in found]}
+
+
+def _payload(task: LeasedTask, preview: Preview) -> dict[str, Any]:
+    """Open what is kept of a failed record; nobody is called for it."""
+    with transaction():
+        installation = runs.get_installation(task.tenant_id, preview.installation_id)
+        stream = listings.manifest_of(installation.listing_version_id).stream(preview.stream or "")
+        failed_id = uuid.UUID(preview.request["failed_id"])
+        return {"rows": corrections.open_payload(task.tenant_id, failed_id, stream)}
 
 
 _ANSWERS = {"choices": _choices, "sample": samples.sample, "lookup": samples.lookup, "fields": samples.fields}

@@ -240,6 +240,14 @@ def _drop(sql: Raw, context: PageContext, dropped: Sequence[tuple[uuid.UUID, str
             "WHERE n.tenant_id = %b AND n.id = t.i",
             (context.mapping_version, uuids(ids), texts(reasons), context.tenant_id),
         )
+        # What was refused before needs no other try.
+        sql.execute(
+            "UPDATE failed_records f SET state = 'resolved', resolved_at = now(), retry_at = NULL FROM intents n "
+            "WHERE n.tenant_id = %b AND n.id = ANY(%b) AND f.tenant_id = n.tenant_id AND f.record_id = n.record_id "
+            "AND f.installation_id = n.installation_id AND f.stream = n.stream AND f.direction = 'out' "
+            "AND f.state IN ('waiting', 'parked')",
+            (context.tenant_id, uuids(ids)),
+        )
 
 
 def _mark_sent(sql: Raw, context: PageContext, sending: Sequence[Sending]) -> None:

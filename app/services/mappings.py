@@ -14,7 +14,7 @@ from app.errors import NotFoundError
 from app.ids import new_id
 from app.models.accounts import User
 from app.models.installations import Installation, InstallationStream, Mapping
-from app.services import audit
+from app.services import audit, failed_records
 from app.services.object_types import fields_of
 from app.tenancy import scoped
 from connectors.sdk import (
@@ -214,6 +214,7 @@ def _put_in_force(
     installed.mapping_version += 1
     installed.full_pass_due = True
     _add_version(installed, installed.mapping_version, rules, filters, user_id)
+    failed_records.retry_stream(installed.tenant_id, installed.installation_id, installed.stream)
 
 
 def _add_version(
@@ -241,6 +242,7 @@ def apply_draft(
     _check(installed, content.rules, draft.filters)
     draft.created_by, draft.created_at = user_id, now()
     installed.mapping_version, installed.full_pass_due = draft.version, True
+    failed_records.retry_stream(tenant_id, installation_id, stream)
     audit.write(
         tenant_id, "mapping.changed", "installation", str(installation_id), stream, version=draft.version
     )  # fmt: skip

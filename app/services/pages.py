@@ -7,6 +7,7 @@ The caller has opened the transaction and passed the fence. SQL is set-based and
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from app.ids import new_ids
@@ -30,6 +31,8 @@ from app.sync.hashes import digest
 from app.sync.keys import keys_in, normalise
 from app.sync.plan import Incoming, Known, Linked, Plan, plan_page
 from connectors.sdk import CompiledMapping, External, Mapped, Page
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ def apply_pages(
     """
     links = {external_id: link for external_id, link in news.items() if link}
     found, page = sort(context, prepared, news), prepared.end.checkpoint.page
+    _correct(sql, context, prepared, found)
     gone = _tombstones(sql, context, prepared, before or Counts())
     known = _known(sql, context, found.incoming, links)
     plan = plan_page(
@@ -162,15 +166,44 @@ def sort(context: PageContext, prepared: Prepared, news: Mapping[str, Linked | N
         if mapped.failed:
             found.failures.append(_failure(record, mapped, context.match_key))
             continue
-        reason = context.left_out(mapped.values) if context.left_out else None
-        if reason:
-            found.filtered.append((external_id, reason))
-            continue
-        keys = keys_in(mapped.values, context.match_keys)
-        found.incoming.append(
-            Incoming(external_id, mapped.values, prepared.hashes[external_id], record.version, keys, record.updated_at)
-        )
+        _take(context, prepared, found, record, mapped.values)
     return found
+
+
+def _take(
+    context: PageContext, prepared: Prepared, found: Sorted, record: External, values: dict[str, Any],
+    given: Mapping[str, Any] = _NOTHING,
+) -> None:  # fmt: skip
+    """Add a record whose values fit, unless a filter leaves it out; `given` are those that a person has corrected."""
+    whole = {**values, **given} if given else values
+    reason = context.left_out(whole) if context.left_out else None
+    if reason:
+        found.filtered.append((record.id, reason))
+        return
+    keys, source_hash = keys_in(whole, context.match_keys), prepared.hashes[record.id]
+    found.incoming.append(Incoming(record.id, values, source_hash, record.version, keys, record.updated_at, given))
+
+
+def _correct(sql: Raw, context: PageContext, prepared: Prepared, found: Sorted) -> None:
+    """Take the records that a person has put right: the same bad value as then, and another one given for it."""
+    bad = [failure.external_id for failure in found.failures if failure.code == "mapping_failed"]
+    own = page_failures.find_given(sql, context, bad) if bad else {}
+    for external_id, corrections in own.items():
+        record = prepared.records[external_id]
+        mapped = context.mapping.apply(record.data)
+        given, left = {}, []
+        for problem in mapped.problems:
+            known = corrections.get(problem.field)
+            if known and known.instead_of == problem.message[: page_failures.MESSAGE]:
+                given[problem.field] = known.value
+            else:
+                left.append(problem)
+        found.failures = [failure for failure in found.failures if failure.external_id != external_id]
+        if any(problem.field in context.mapping.needed for problem in left):
+            rest = Mapped(mapped.values, tuple(left), failed=True)
+            found.failures.append(_failure(record, rest, context.match_key))
+        else:
+            _take(context, prepared, found, record, mapped.values, given)
 
 
 def _failure(record: External, mapped: Mapped, key: str | None) -> Failure:

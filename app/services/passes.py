@@ -7,7 +7,7 @@ from app.clock import now
 from app.db import db
 from app.models.installations import Installation, InstallationStream, Mapping
 from app.models.runs import PassPage, Run, RunStream
-from app.services import intents, page_deletes, page_writes, promises, stream_fields
+from app.services import intents, page_deletes, page_failures, page_writes, promises, stream_fields
 from app.services.object_types import fields_of, key_fields_of
 from app.services.page_context import Counts, PageContext, QuestionError
 from app.sync.deletes import judge
@@ -118,6 +118,7 @@ def finish_pass(context: PageContext, run_stream: RunStream, next_since: str | N
         if context.out:
             installed.missing_after = uuid.UUID(int=0)
             intents.wake(context.tenant_id, context.installation_id)
+        page_failures.resolve_unseen(page_writes.connection(), context)
     installed.since = next_since
     run_stream.state, run_stream.finished_at = "done", now()
     db.session.execute(

@@ -106,17 +106,24 @@ def sum_up_records(tenant_id: uuid.UUID, installation_id: uuid.UUID, run_id: uui
 def sum_up_failed_records(tenant_id: uuid.UUID, installation_id: uuid.UUID, run_id: uuid.UUID | None = None) -> None:
     """Make one problem of each cause of failed records, with its count; close those whose records are all settled."""
     groups = db.session.execute(
-        select(FailedRecord.stream, FailedRecord.code, FailedRecord.field, func.count(), func.min(FailedRecord.message))
+        select(
+            FailedRecord.direction,
+            FailedRecord.stream,
+            FailedRecord.code,
+            FailedRecord.field,
+            func.count(),
+            func.min(FailedRecord.message),
+        )
         .where(
             FailedRecord.tenant_id == tenant_id,
             FailedRecord.installation_id == installation_id,
             FailedRecord.state.in_(("waiting", "parked")),
         )
-        .group_by(FailedRecord.stream, FailedRecord.code, FailedRecord.field)
+        .group_by(FailedRecord.direction, FailedRecord.stream, FailedRecord.code, FailedRecord.field)
     ).all()
     signatures = []
-    for stream, code, field, count, message in groups:
-        signature = f"records:{stream}:{code}:{field or ''}"
+    for direction, stream, code, field, count, message in groups:
+        signature = f"{'records' if direction == 'in' else 'records_out'}:{stream}:{code}:{field or ''}"
         signatures.append(signature)
         number = f"{count:,} {stream}: " if count > 1 else f"1 of the {stream}: "
         open_problem(

@@ -13,7 +13,7 @@ from app.errors import ConflictError, NotFoundError
 from app.ids import new_id
 from app.models.installations import Installation, InstallationStream, Schedule
 from app.models.runs import HttpExchange, Run, RunStream
-from app.services import drift, intents, problems, promises, tasks, vendor_hosts
+from app.services import drift, failed_records, intents, problems, promises, tasks, vendor_hosts
 from app.sync.outcome import StreamEnd, end_of
 from app.sync.retry import PAUSE_AFTER, WARN_AFTER, Decision
 from app.tenancy import scoped
@@ -196,7 +196,7 @@ def finish(tenant_id: uuid.UUID, run: Run) -> None:
     problems.close_run_problems(tenant_id, run.installation_id, but=still)
     intents.wake_waiting(tenant_id, run.installation_id)
     drift.plan_check(tenant_id, run.installation_id)
-    problems.sum_up_records(tenant_id, run.installation_id, run.id)
+    failed_records.sum_up(tenant_id, run.installation_id, run.id)
 
 
 def _stream_ends(tenant_id: uuid.UUID, run_id: uuid.UUID) -> list[StreamEnd]:
@@ -221,7 +221,7 @@ def fail_stream(tenant_id: uuid.UUID, run_id: uuid.UUID, stream: str, error: Con
 def end_stopped(tenant_id: uuid.UUID, run: Run) -> None:
     """End a run that a person has stopped."""
     _end(tenant_id, run, "stopped")
-    problems.sum_up_records(tenant_id, run.installation_id, run.id)
+    failed_records.sum_up(tenant_id, run.installation_id, run.id)
 
 
 def _end(tenant_id: uuid.UUID, run: Run, state: str) -> None:
@@ -245,7 +245,7 @@ def fail(tenant_id: uuid.UUID, run: Run, decision: Decision, error: ConnectorErr
     run.error_fix, run.error_detail = error.fix, error.message[:1000]
     installation = get_installation(tenant_id, run.installation_id)
     installation.failures_in_row += 1
-    problems.sum_up_records(tenant_id, run.installation_id, run.id)
+    failed_records.sum_up(tenant_id, run.installation_id, run.id)
     if decision.kind == "block":
         block(tenant_id, run.installation_id, decision, error, run_id=run.id)
         return

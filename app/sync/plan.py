@@ -39,7 +39,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A mapped external record. `keys` are its match keys in the order they are tried; the first that finds counts."""
+    """A mapped external record. `keys` are its match keys in the order they are tried; the first that finds counts.
+
+    `given` are values a person gave where those over there do not fit: they are taken here, and never for agreed.
+    """
 
     external_id: str
     values: dict[str, Any]
@@ -47,6 +50,7 @@ class Incoming:
     version: str | None
     keys: tuple[Key, ...] = ()
     updated_at: str | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +167,11 @@ def _is_stale(link: Linked, item: Incoming, began: datetime | None) -> bool:
 
 
 def _create(item: Incoming, fresh: Iterator[uuid.UUID], directions: Directions) -> Write:
-    values = item.values
+    values = {**item.values, **item.given} if item.given else item.values
     if len(directions.incoming) < len(values):
         values = {name: value for name, value in values.items() if name in directions.incoming}
-    return Write("created", item, next(fresh), values, {}, values, item.values)
+    sends = not directions.outgoing.isdisjoint(item.given)
+    return Write("created", item, next(fresh), values, {}, values, item.values, sends=sends)
 
 
 def _join(
@@ -182,9 +187,18 @@ def _join(
         return _join_deleted(item, link, record_id, record, directions)
     newer = _newer(item, record) if trusted_clock else None
     merged = merge(base, record.data, item.values, directions, newer=newer, echoed=heard.fields if heard else ())
+    merged = _give(item, merged)
     before, after = difference(record.data, merged.values)
     operation = "linked" if link is None else "restored" if link.deleted else "updated" if after else "same"
     return _write(operation, item, record_id, merged, before, after, directions)
+
+
+def _give(item: Incoming, merged: Merged) -> Merged:
+    """Take the values that a person gave; what is not agreed on flows out, where it does, and is merged later."""
+    if not item.given:
+        return merged
+    base = {name: value for name, value in merged.base.items() if name not in item.given}
+    return Merged({**merged.values, **item.given}, base, merged.clashes)
 
 
 def _write(
@@ -209,7 +223,7 @@ def _join_deleted(
     values = {**record.data, **{n: v for n, v in item.values.items() if n in directions.incoming}}
     before, after = difference(record.data, values)
     revived = link is not None and not link.deleted
-    merged = Merged(values, dict(item.values), ())
+    merged = _give(item, Merged(values, dict(item.values), ()))
     return _write("restored", item, record_id, merged, before, after, directions, revived=revived)
 
 

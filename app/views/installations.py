@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 from app.access import requires, viewer
 from app.errors import AppError
 from app.htmx import go, render, stop_polling
-from app.services import failed_records, installations, listings, problems, run_reports, runs, upgrades
+from app.services import installations, listings, problems, run_reports, runs, upgrades
 from app.transaction import transaction
 
 blueprint = Blueprint("installations", __name__, url_prefix="/installations")
@@ -140,44 +140,6 @@ def _act(installation_id: uuid.UUID, act: Any, message: str = "") -> Response:
             raise
         flash(error.message)
     return go(f"/installations/{installation_id}")
-
-
-@blueprint.get("/<uuid:installation_id>/failed")
-@requires("member")
-def failed(installation_id: uuid.UUID) -> Response:
-    tenant_id, before = viewer().tenant_id, request.args.get("before", type=uuid.UUID)
-    shown = request.args.get("show", "open")
-    states = {"open": failed_records.OPEN, "ignored": ("ignored",), "resolved": ("resolved",)}.get(
-        shown, failed_records.OPEN
-    )
-    found = failed_records.list_failed_records(tenant_id, installation_id, states=states, before=before, limit=51)
-    return render(
-        "failed_records/index.html", tab="failed", records=found[:50], show=shown,
-        older=found[49].id if len(found) > 50 else None, **open_page(installation_id),
-    )  # fmt: skip
-
-
-@blueprint.post("/<uuid:installation_id>/failed/retry")
-@requires("member")
-def retry_all(installation_id: uuid.UUID) -> Response:
-    with transaction():
-        count = failed_records.retry(viewer().tenant_id, installation_id)
-    flash(f"{count} records are tried again." if count != 1 else "1 record is tried again.")
-    return go(f"/installations/{installation_id}/failed")
-
-
-@blueprint.post("/<uuid:installation_id>/failed/<uuid:failed_id>/<any(retry, ignore):act>")
-@requires("member")
-def failed_act(installation_id: uuid.UUID, failed_id: uuid.UUID, act: str) -> Response:
-    tenant_id = viewer().tenant_id
-    with transaction():
-        if act == "retry":
-            failed_records.get_failed_record(tenant_id, failed_id)
-            failed_records.retry(tenant_id, installation_id, failed_id)
-        else:
-            failed_records.ignore(tenant_id, failed_id)
-    flash("The record is tried again." if act == "retry" else "The record is left out from now on.")
-    return go(f"/installations/{installation_id}/failed")
 
 
 @blueprint.get("/<uuid:installation_id>/runs")

@@ -31,13 +31,14 @@ class CompiledMapping:
 
     `targets`: all fields that `apply` computes. `incoming_targets`: those of them that may change the host's record;
     the others are there to be matched and compared. `outgoing_targets`: the host's fields that flow out. `policies`:
-    field -> its own policy for conflicts.
+    field -> its own policy for conflicts. `needed`: fields without a fitting value for which a record is not written.
     """
 
     def __init__(self, incoming: Sequence[InRule], outgoing: Sequence[OutRule], policies: Mapping[str, str]) -> None:
         self._in, self._out = tuple(incoming), tuple(outgoing)
         self._makers = tuple((rule.target, rule.make) for rule in incoming)
         self._required = tuple(rule.target for rule in incoming if rule.required)
+        self.needed = frozenset(rule.target for rule in incoming if rule.taken and (rule.fails or rule.required))
         self.targets = tuple(rule.target for rule in incoming)
         self.incoming_targets = tuple(rule.target for rule in incoming if rule.taken)
         self.outgoing_targets = tuple(rule.target for rule in outgoing)
@@ -68,7 +69,7 @@ class CompiledMapping:
             try:
                 value = rule.make(data)
             except _REFUSALS as error:
-                failed = failed or (rule.taken and (rule.fails or rule.required))
+                failed = failed or rule.target in self.needed
                 problems.append(rule.problem(data, error))
                 continue
             if value is None and rule.required:

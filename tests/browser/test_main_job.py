@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import ConsoleMessage, Page, expect, sync_playwright
 
 from app.devstack.process import spawn, stop
 from tests.conftest import find_chromium
@@ -47,7 +47,13 @@ def page() -> Iterator[Page]:
         found.set_default_timeout(20_000)
         errors: list[str] = []
         found.on("pageerror", lambda error: errors.append(str(error)))
-        found.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+
+        def note(message: ConsoleMessage) -> None:
+            # Chromium counts the answer to a form that does not fit as an error of its own.
+            if message.type == "error" and "422" not in message.text:
+                errors.append(message.text)
+
+        found.on("console", note)
         yield found
         browser.close()
         assert errors == []

@@ -154,3 +154,21 @@ def test_a_missing_field_and_none_are_the_same() -> None:
 
 def test_digest_does_not_depend_on_key_order() -> None:
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) != digest({"a": 2, "b": 1})
+
+
+def test_a_value_that_a_person_gave_is_taken_and_not_agreed() -> None:
+    """It flows out where the field does, and a later value over there meets it by the policy. Red when base held it."""
+    directions = Directions(frozenset({"email", "city"}), frozenset({"email"}))
+    item = Incoming("1", {"city": "Oslo"}, b"h", None, given={"email": "ada@example.test"})
+    made = plan_page([item], Known(), directions, FRESH).writes[0]
+    assert made.data == {"city": "Oslo", "email": "ada@example.test"}
+    assert made.base == {"city": "Oslo"}
+    assert made.sends
+    link = Linked(uuid.uuid4(), A, b"", 1, False, {"city": "Rome", "email": "old@example.test"})
+    held = {A: Held({"city": "Rome", "email": "old@example.test"}, False)}
+    joined = plan_page([item], Known({"1": link}, held), directions, []).writes[0]
+    assert (joined.operation, joined.after) == ("updated", {"city": "Oslo", "email": "ada@example.test"})
+    assert joined.base == {"city": "Oslo"}
+    assert joined.sends
+    only_in = plan_page([item], Known({"1": link}, held), Directions(frozenset({"email", "city"})), []).writes[0]
+    assert not only_in.sends
