@@ -133,6 +133,9 @@ def _write(sql: Raw, context: PageContext, plan: Plan, found: Sorted, page: int)
     page_conflicts.write_conflicts(sql, context, plan)
     known = [write.incoming.external_id for write in plan.writes]
     page_failures.resolve_failures(sql, context, known)
+    linked = [write.record_id for write in plan.of("linked")] if context.out else []
+    if linked:
+        page_failures.resolve_doubts(sql, context, linked)
     met = [w.incoming.external_id for w in plan.writes if w.operation != "created" and not (w.open or w.revived)]
     page_conflicts.settle_agreed(sql, context, met)
     page_echoes.note(sql, context, plan)

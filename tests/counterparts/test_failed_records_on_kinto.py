@@ -181,7 +181,7 @@ def test_a_new_mapping_has_the_failed_records_of_its_stream_tried_again(sides: S
     with sides.apps["web"].app_context(), bind_tenant(sides.tenant_id), transaction():
         rules = mappings.current_rules(sides.tenant_id, sides.installation_id, "contacts")
         eased = [replace(rule, on_error="skip_field") if rule.target == "email" else rule for rule in rules]
-        mappings.save_rules(sides.tenant_id, sides.installation_id, "contacts", eased, user_id=None)
+        mappings.put_in_force(sides.tenant_id, sides.installation_id, "contacts", rules=eased, user_id=None)
     settle(sides)
     assert [row[1] for row in rows(sides)] == ["resolved"]
     assert sides.count("SELECT count(*) FROM records") == 10
