@@ -8,6 +8,7 @@ from flask import Flask
 
 from app.services import fleet, installations, runs
 from app.services.fleet import Filters
+from app.services.stream_settings import StreamSettings
 from app.sync.retry import PAUSE_AFTER, WARN_AFTER
 from app.tenancy import bind_tenant
 from app.transaction import transaction
@@ -135,8 +136,8 @@ def test_a_promise_counts_from_its_own_beginning(site: Site, apps: dict[str, Fla
 
 def configure(tenant_id: uuid.UUID, installation_id: uuid.UUID, kind: str) -> None:
     installations.configure(
-        tenant_id, installation_id, name="Kinto", streams={"contacts": "mirror", "companies": "mirror"}, kind=kind,
-        minutes=15, at=None, zone="UTC", settings={},
+        tenant_id, installation_id, name="Kinto", kind=kind, minutes=15, at=None, zone="UTC", settings={}, user_id=None,
+        streams={"contacts": StreamSettings(), "companies": StreamSettings()},
     )  # fmt: skip
 
 
