@@ -37,8 +37,8 @@ from connectors.sdk import (
 )
 from connectors.sdk.manifest import Stream
 
-# With more rows than this the editor has a search.
-MANY = 12
+# With more rows than this the editor has a search; so many are shown unless all are asked for.
+MANY, SHOWN = 12, 60
 
 
 @dataclass(frozen=True)
@@ -134,9 +134,13 @@ def show_page(page: Page, row: Row | None = None, *, status: int = 200, **more: 
     tenant_id = viewer().tenant_id
     streams = [s for s in installations.list_streams(tenant_id, page.installation.id) if s.enabled]
     loading = previews.find_latest(tenant_id, page.installation.id, "fields", page.stream.name)
+    wanted = [other for other in rows if _wanted(other) or other is row]
+    shown = wanted if request.args.get("all") or len(wanted) <= SHOWN else [
+        other for number, other in enumerate(wanted) if number < SHOWN or other is row
+    ]  # fmt: skip
     return render(
         "mappings/setup.html" if page.setup else "mappings/show.html", "mappings/_list.html", status=status,
-        shown=[other for other in rows if _wanted(other) or other is row], streams=streams, step="map",
+        shown=shown, hidden=len(wanted) - len(shown), streams=streams, step="map",
         many=len(rows) > MANY, connection=connections.get_connection(tenant_id, page.installation.connection_id),
         loading=loading if request.args.get("loading") else None, **context_of(page, editor, rows), **more,
     )  # fmt: skip

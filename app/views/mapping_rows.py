@@ -207,7 +207,8 @@ def _proof(editor: Editor, rule: Rule, target: TargetField, proposal: Transform)
         return None
     before, after = fitting[0]
     words = f"Of {len(values)} sampled records, {len(filled)} have a value such as “{shown(before)[:60]}”"
-    words += f" and {len(values) - len(filled)} are empty" if len(filled) < len(values) else ""
+    empty = len(values) - len(filled)
+    words += f" and {empty} {'is' if empty == 1 else 'are'} empty" if empty else ""
     fits = "works for all" if len(fitting) == len(filled) else f"works for {len(fitting)} of them"
     return Proof(f"{words}; “{step_words(proposal)}” {fits}.", shown(before)[:60], shown(after)[:60])
 

@@ -31,18 +31,26 @@ def suggest_rules(sources: Sequence[FieldInfo], targets: Sequence[TargetField]) 
     The name goes before the label, both before a synonym; among equals the better type wins. A source that has the
     very name of one target is no synonym for another.
     """
-    named = {target.name: {_plain(target.name), _plain(target.label)} for target in targets}
-    everything = set().union(*named.values())
+    named = {target.name: (_plain(target.name), _plain(target.label)) for target in targets}
+    everything = {name for names in named.values() for name in names}
+    own = [(_plain(source.name.rsplit(".", 1)[-1]), _plain(source.label)) for source in sources]
+    # Most sources have nothing to do with most targets: only those that share a word are compared.
+    places: dict[str, list[int]] = {}
+    for position, names in enumerate(own):
+        for name in set(names):
+            places.setdefault(name, []).append(position)
     rules = []
     for target in targets:
+        ours = named[target.name]
+        words = {*ours, *(word for same in _SYNONYMS if ours[0] in same or ours[1] in same for word in same)}
         likely = [
-            (rank, misfit, position, source)
-            for position, source in enumerate(sources)
-            if (rank := _rank(source, target, everything)) is not None
-            and (misfit := _misfit(source.type, target.type)) is not None
+            (rank, misfit, position)
+            for position in {position for word in words for position in places.get(word, ())}
+            if (rank := _rank(own[position], ours, everything)) is not None
+            and (misfit := _misfit(sources[position].type, target.type)) is not None
         ]
         if likely:
-            found = min(likely, key=lambda candidate: candidate[:3])[3]
+            found = sources[min(likely)[2]]
             step = suggest_transform(found.type, target.type)
             rules.append(Rule(target.name, (found.name,), (step,) if step else ()))
     return rules
@@ -52,17 +60,14 @@ def _plain(name: str) -> str:
     return _PLAIN.sub("", name.lower())
 
 
-def _rank(source: FieldInfo, target: TargetField, taken: set[str]) -> int | None:
-    """Return how near two names are, 0 the nearest, None when they have nothing in common."""
-    name, label = _plain(source.name.rsplit(".", 1)[-1]), _plain(source.label)
-    ours = (_plain(target.name), _plain(target.label))
+def _rank(own: tuple[str, str], ours: tuple[str, str], taken: set[str]) -> int | None:
+    """Return how near (name, label) of two fields that share a word are, 0 the nearest, None when not near enough."""
+    name, label = own
     if name == ours[0]:
         return 0
     if name in ours or label in ours:
         return 1
-    if name in taken or label in taken:
-        return None
-    return 2 if any(name in same or label in same for same in _SYNONYMS if ours[0] in same or ours[1] in same) else None
+    return None if name in taken or label in taken else 2
 
 
 def _misfit(source_type: str, target_type: str) -> int | None:

@@ -118,7 +118,7 @@ def test_types_that_do_not_fit_are_refused_with_the_transform_that_helps(work: W
     shown = row(text(answer), "score")
     assert "Contract value is a text, but Score is a number." in shown
     assert (
-        "Of 3 sampled records, 2 have a value such as “£12,400.00” and 1 are empty; “read number, 1,234.5” works for 1 of them."
+        "Of 3 sampled records, 2 have a value such as “£12,400.00” and 1 is empty; “read number, 1,234.5” works for 1 of them."
         in shown
     )
     assert "£12,400.00" in shown
@@ -214,6 +214,29 @@ def test_rows_are_searched(work: Workspace, person: FlaskClient) -> None:
     person.post(f"{work.base}/rules/notes", data={"do": "remove"})
     assert re.findall(r'id="map-(\w+)"', text(person.get(f"{work.base}?show=open", headers=HTMX))) == ["notes"]
     assert "No field fits." in text(person.get(f"{work.base}?q=nonsense", headers=HTMX))
+
+
+@pytest.fixture
+def many_fields(owner: Owner) -> Iterator[None]:
+    """The host's contacts have 80 fields more."""
+    owner.execute(
+        "INSERT INTO object_fields (id, object_type, name, label, type) SELECT gen_random_uuid(), 'contact', 'own_' || n, "
+        "'Own ' || n, 'text' FROM generate_series(1, 80) n"
+    )
+    yield
+    owner.execute("DELETE FROM object_fields WHERE name LIKE 'own_%'")
+
+
+def test_of_many_rows_the_first_are_shown_and_the_rest_when_asked_for(
+    work: Workspace, person: FlaskClient, many_fields: None
+) -> None:
+    page = text(person.get(work.base))
+    assert page.count('class="map-r') == 60
+    assert "Show 35 more" in page
+    # What is mapped comes first, and a row that is open is shown wherever it stands.
+    assert 'id="map-notes"' in page
+    assert 'id="map-own_80"' in text(person.get(f"{work.base}/rules/own_80?part=row"))
+    assert text(person.get(f"{work.base}?all=1", headers=HTMX)).count('class="map-r') == 95
 
 
 def test_the_preview_shows_both_ways(work: Workspace, person: FlaskClient, owner: Owner) -> None:
