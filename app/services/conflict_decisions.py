@@ -119,16 +119,10 @@ def foresee(details: Details, choices: Mapping[str, Choice]) -> Outlook:
 def hold(tenant_id: uuid.UUID, conflict_id: uuid.UUID) -> tuple[Conflict, Record | None]:
     """Lock a conflict and its record until the transaction ends; NotFoundError when it is not there."""
     found = conflicts.get_conflict(tenant_id, conflict_id)
-    records = lock_records(tenant_id, [found.record_id] if found.record_id else [])
+    records = edits.hold(tenant_id, [found.record_id] if found.record_id else [])
     query = scoped(Conflict, tenant_id).where(Conflict.id == conflict_id).with_for_update()
     conflict = db.session.scalars(query.execution_options(populate_existing=True)).one()
     return conflict, records.get(conflict.record_id) if conflict.record_id else None
-
-
-def lock_records(tenant_id: uuid.UUID, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Record]:
-    """Lock records in id order until the transaction ends."""
-    query = scoped(Record, tenant_id).where(Record.id.in_(ids)).order_by(Record.id).with_for_update()
-    return {record.id: record for record in db.session.scalars(query.execution_options(populate_existing=True))}
 
 
 def require_open(conflict: Conflict, record: Record | None, seen: str) -> None:

@@ -16,7 +16,7 @@ from app.models.records import Link, Record
 from app.models.runs import Conflict
 from app.services import conflicts, intents, listings, page_conflicts, page_writes, pages, passes, problems, runs
 from app.services import record_edits as edits
-from app.services.conflict_decisions import By, hold, lock_records, require_open, write_audit
+from app.services.conflict_decisions import By, hold, require_open, write_audit
 from app.services.page_context import Out, PageContext
 from app.sync.keys import keys_in
 from app.sync.plan import Held, Incoming, Known, plan_page
@@ -97,7 +97,7 @@ def decide_match(
     keys = keys_in(conflict.theirs, context.match_keys)
     if keys:  # Holds off others that create records with the same ones.
         page_writes.find_matches(page_writes.connection(), context, keys)
-    records = lock_records(tenant_id, [record_id] if record_id else [])
+    records = edits.hold(tenant_id, [record_id] if record_id else [])
     conflict, _ = hold(tenant_id, conflict_id)
     require_open(conflict, None, seen)
     record = records.get(record_id) if record_id else None

@@ -14,8 +14,8 @@ from app.errors import ConflictError
 from app.models.accounts import User
 from app.models.records import Record
 from app.models.runs import Conflict
-from app.services import audit, conflicts, problems, tasks
-from app.services.conflict_decisions import By, Decided, lock_records, write_decisions
+from app.services import audit, conflicts, problems, record_edits, tasks
+from app.services.conflict_decisions import By, Decided, write_decisions
 from app.services.conflict_records import act
 from app.services.page_context import Out
 from app.tenancy import scoped
@@ -54,7 +54,7 @@ def go_on(tenant_id: uuid.UUID, conflict_id: uuid.UUID, *, limit: int = BATCH) -
 def _settle_some(tenant_id: uuid.UUID, conflict: Conflict, by: By, limit: int) -> None:
     ahead = scoped(Conflict, tenant_id).where(*_ahead(conflict)).order_by(Conflict.id)
     wanted = dict(db.session.execute(ahead.with_only_columns(Conflict.id, Conflict.record_id).limit(limit)).all())
-    records = lock_records(tenant_id, [record_id for record_id in wanted.values() if record_id])
+    records = record_edits.hold(tenant_id, [record_id for record_id in wanted.values() if record_id])
     columns = (Conflict.id, Conflict.external_id, Conflict.record_id, Conflict.theirs)
     chosen = ahead.where(Conflict.id.in_(list(wanted))).with_only_columns(*columns)
     held = db.session.execute(chosen.with_for_update()).all()

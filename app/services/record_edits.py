@@ -63,6 +63,12 @@ def delete(tenant_id: uuid.UUID, record_id: uuid.UUID, *, writer: str) -> None:
     remove(tenant_id, [record_id], writer=writer)
 
 
+def hold(tenant_id: uuid.UUID, record_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Record]:
+    """Return these records by id, as they are now, locked in id order until the transaction ends."""
+    query = scoped(Record, tenant_id).where(Record.id.in_(record_ids)).order_by(Record.id).with_for_update()
+    return {record.id: record for record in db.session.scalars(query.execution_options(populate_existing=True))}
+
+
 def checked(object_type: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return values as the type's fields hold them, or raise InvalidError with a sentence for each field."""
     known = {field.name: field for field in fields_of(object_type)}
@@ -90,7 +96,7 @@ def apply(
 
     `undoes` is the run that is taken back by it; the journal keeps that.
     """
-    held = _hold(tenant_id, [edit.record_id for edit in edits])
+    held = hold(tenant_id, [edit.record_id for edit in edits])
     rows = []
     for edit in edits:
         record = held.get(edit.record_id)
@@ -119,7 +125,7 @@ def remove(
 
     With `undoes`, the run that is taken back by it, nothing is deleted at the other sides: intent_claims sees to that.
     """
-    held = [record for record in _hold(tenant_id, record_ids).values() if record.deleted_at is None]
+    held = [record for record in hold(tenant_id, record_ids).values() if record.deleted_at is None]
     ids = [record.id for record in held]
     db.session.execute(
         sql_update(Record)
@@ -134,11 +140,6 @@ def remove(
     else:
         intents.plan_changed(tenant_id, ids, cause=writer)
     return ids
-
-
-def _hold(tenant_id: uuid.UUID, record_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Record]:
-    query = scoped(Record, tenant_id).where(Record.id.in_(record_ids)).order_by(Record.id).with_for_update()
-    return {record.id: record for record in db.session.scalars(query.execution_options(populate_existing=True))}
 
 
 def _renew_keys(tenant_id: uuid.UUID, records: Sequence[Record]) -> None:

@@ -70,6 +70,8 @@ def test_htmx_gets_the_next_one_as_a_fragment_with_its_address(desk: Desk) -> No
     assert response.status_code == 200
     assert response.headers["HX-Push-Url"] == f"/conflicts/{first}?after={second}"
     assert "First: one field" in response.text
+    assert "autofocus" in response.text  # The heading is read out; a whole page begins at its own start.
+    assert "autofocus" not in client.get(f"/conflicts/{first}").text
     assert "<html" not in response.text
 
 
