@@ -29,6 +29,8 @@ VIEWS: tuple[str, ...] = (
     "app.views.runs",
     "app.views.records",
     "app.views.failed_records",
+    "app.views.record_edits",
+    "app.views.diagnoses",
     "app.views.problems",
     "app.views.conflicts",
     "app.views.object_types",

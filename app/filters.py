@@ -29,6 +29,22 @@ RUN_STATE: dict[str, tuple[str, str, str]] = {
     "stopped": ("Stopped", "player-pause", "st-paused"),
     "asking": ("Asks you", "alert-triangle", "st-warn"),
 }
+# What became of a record, by the outcome of its diagnosis.
+RECORD_STATE: dict[str, tuple[str, str, str]] = {
+    **dict.fromkeys(("in_sync",), ("In sync", "circle-check", "st-ok")),
+    **dict.fromkeys(("mapping_failed", "refused_there"), ("Refused", "circle-x", "st-bad")),
+    **dict.fromkeys(("parked",), ("Parked", "player-pause", "st-bad")),
+    **dict.fromkeys(("conflict", "match_many"), ("Conflict", "git-merge", "st-warn")),
+    **dict.fromkeys(("waiting", "not_read", "to_send", "in_doubt", "first_pass"), ("Waits", "clock", "st-warn")),
+    **dict.fromkeys(("looking", "not_looked", "not_asked"), ("Not known yet", "clock", "st-paused")),
+    **dict.fromkeys(("not_sent", "cannot_create", "direction"), ("Not sent", "circle-dashed", "st-paused")),
+    **dict.fromkeys(("filtered", "ignored", "stream_off"), ("Left out", "circle-dashed", "st-paused")),
+    **dict.fromkeys(("deleted_there",), ("Deleted there", "trash", "st-paused")),
+    **dict.fromkeys(("deleted_here",), ("Deleted here", "trash", "st-paused")),
+    **dict.fromkeys(("never_seen", "not_there"), ("Never seen", "eye", "st-paused")),
+    **dict.fromkeys(("paused", "removed"), ("Paused", "player-pause", "st-paused")),
+    **dict.fromkeys(("blocked", "forbidden", "asking", "setting_up"), ("Action needed", "alert-triangle", "st-bad")),
+}
 TRIGGERS = {
     "first": "first run", "schedule": "on schedule", "manual": "started by hand", "resync": "full resync",
     "retry": "retry",
@@ -190,5 +206,5 @@ def register(flask_app: Flask) -> None:
         markdown,
     ):  # fmt: skip
         flask_app.jinja_env.filters[function.__name__] = function
-    flask_app.jinja_env.globals.update(STATUS=STATUS, RUN_STATE=RUN_STATE, TRIGGERS=TRIGGERS)
+    flask_app.jinja_env.globals.update(STATUS=STATUS, RUN_STATE=RUN_STATE, RECORD_STATE=RECORD_STATE, TRIGGERS=TRIGGERS)
     flask_app.jinja_env.trim_blocks = flask_app.jinja_env.lstrip_blocks = True

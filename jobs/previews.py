@@ -4,12 +4,13 @@ import uuid
 from typing import Any
 
 from app.models.installations import Preview
-from app.services import corrections, listings, previews, runs, tasks
+from app.services import corrections, listings, lookups, previews, runs, tasks
 from app.services.tasks import Done, LeasedTask, Outcome
 from app.transaction import outside, transaction
 from connectors.sdk import Connector, ConnectorError, Session
 from jobs import samples
 from jobs.drain import Slice
+from jobs.lookups import look
 from jobs.vendor import vendor_session
 
 
@@ -51,4 +52,7 @@ def _payload(task: LeasedTask, preview: Preview) -> dict[str, Any]:
         return {"rows": corrections.open_payload(task.tenant_id, failed_id, stream)}
 
 
-_ANSWERS = {"choices": _choices, "sample": samples.sample, "lookup": samples.lookup, "fields": samples.fields}
+_ANSWERS = {
+    "choices": _choices, "sample": samples.sample, "lookup": samples.lookup, "fields": samples.fields,
+    lookups.KIND: look,
+}  # fmt: skip

@@ -1,5 +1,7 @@
 """The host's object types and their fields."""
 
+from collections.abc import Iterable
+
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
@@ -108,18 +110,23 @@ def fields_by_type() -> dict[str, dict[str, ObjectField]]:
 
 def fields_of(object_type: str) -> list[TargetField]:
     """Return the fields of an object type as the SDK's target fields."""
-    return [
-        TargetField(
-            field.name, field.label, field.type, field.required,
-            tuple(Choice(choice["value"], choice["label"]) for choice in field.choices),
-        )
-        for field in list_fields(object_type)
-    ]  # fmt: skip
+    return [target_of(field) for field in list_fields(object_type)]
+
+
+def target_of(field: ObjectField) -> TargetField:
+    """Return a field as the SDK's target field."""
+    choices = tuple(Choice(choice["value"], choice["label"]) for choice in field.choices)
+    return TargetField(field.name, field.label, field.type, field.required, choices)
 
 
 def key_fields_of(object_type: str) -> tuple[str, ...]:
     """Return the names of the fields a record is found by."""
-    return tuple(field.name for field in list_fields(object_type) if field.unique_hint)
+    return key_fields(list_fields(object_type))
+
+
+def key_fields(fields: Iterable[ObjectField]) -> tuple[str, ...]:
+    """Return the names of those of these fields that a record is found by."""
+    return tuple(field.name for field in fields if field.unique_hint)
 
 
 def add_field(object_type: str, name: str, label: str, kind: str, *, required: bool, unique_hint: bool) -> ObjectField:

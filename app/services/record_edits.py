@@ -14,11 +14,13 @@ from sqlalchemy import update as sql_update
 
 from app.clock import now
 from app.db import db
-from app.errors import InvalidError, NotFoundError
+from app.errors import ConflictError, InvalidError, NotFoundError
 from app.ids import new_id
 from app.models.records import Change, Record, RecordKey
 from app.services import conflict_ends, intents
 from app.services.object_types import fields_of, key_fields_of
+from app.services.page_context import Out
+from app.services.page_writes import connection
 from app.sync.hashes import digest
 from app.sync.keys import keys_of
 from app.sync.plan import difference
@@ -56,6 +58,43 @@ def update(tenant_id: uuid.UUID, record_id: uuid.UUID, values: Mapping[str, Any]
     if record is None:
         raise NotFoundError("There is no such record.")
     apply(tenant_id, [Edit(record_id, checked(record.object_type, values))], writer=writer)
+
+
+def change_field(
+    tenant_id: uuid.UUID, record_id: uuid.UUID, name: str, value: Any, *, seen: str, writer: str
+) -> None:  # fmt: skip
+    """Give one field a value by hand. `seen` is the digest of the value that the person has seen.
+
+    ConflictError when it holds another one by now, InvalidError when the new one does not fit, NotFoundError when
+    there is no such record or field.
+    """
+    record = _hold(tenant_id, [record_id]).get(record_id)
+    field = next((f for f in fields_of(record.object_type) if f.name == name), None) if record else None
+    if record is None or record.deleted_at is not None or field is None:
+        raise NotFoundError("There is no such field of a record.")
+    if seen_of(record.data.get(name)) != seen:
+        raise ConflictError(f"{field.label} has changed since this page was shown. Look at it, then change it again.")
+    fits = checked(record.object_type, {name: value})
+    if field.required and fits[name] is None:
+        raise InvalidError(f"{field.label} must have a value.", {name: f"{field.label} must have a value."})
+    apply(tenant_id, [Edit(record_id, fits)], writer=writer)
+
+
+def seen_of(value: Any) -> str:
+    """Return what a form keeps of the value that it shows; nothing and an empty text are one."""
+    return digest(value if value != "" else None).hex()
+
+
+def restore(tenant_id: uuid.UUID, record_id: uuid.UUID, *, again: Sequence[Out], writer: str) -> None:
+    """Bring a deleted record back, and have it made anew at the sides `again`. ConflictError when it is not deleted."""
+    record = _hold(tenant_id, [record_id]).get(record_id)
+    if record is None:
+        raise NotFoundError("There is no such record.")
+    if record.deleted_at is None:
+        raise ConflictError("This record is not deleted.")
+    apply(tenant_id, [Edit(record_id, {}, restore=True)], writer=writer)
+    outs = [out for out in intents.outs_of(tenant_id, record.object_type) if out in again]
+    intents.plan(connection(), tenant_id, [(out, record_id) for out in outs], cause=writer, operation="create")
 
 
 def delete(tenant_id: uuid.UUID, record_id: uuid.UUID, *, writer: str) -> None:

@@ -1,38 +1,17 @@
-"""The host's records as a tenant browses them: list, find by key, one record with where each field came from."""
+"""The host's records as a tenant browses them: list, and find by key. One with all its story: record_traces.py."""
 
 import uuid
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, select, tuple_
 
 from app.db import db
 from app.errors import NotFoundError
-from app.models.installations import Installation
-from app.models.records import Change, Link, Record, RecordKey
+from app.models.records import Link, Record, RecordKey
 from app.sync.keys import normalise
 from app.tenancy import scoped
 
 COUNT_LIMIT = 10_000
-
-
-@dataclass(frozen=True)
-class FieldOrigin:
-    """The value of a field and who wrote it last."""
-
-    name: str
-    value: Any
-    change: Change | None
-
-
-@dataclass(frozen=True)
-class Story:
-    """One record: its fields with their origin, its links and what happened to it, newest first."""
-
-    record: Record
-    fields: list[FieldOrigin]
-    links: list[tuple[Link, Installation]]
-    changes: list[Change]
 
 
 def list_records(
@@ -81,28 +60,3 @@ def get_record(tenant_id: uuid.UUID, record_id: uuid.UUID) -> Record:
     if found is None:
         raise NotFoundError("There is no such record.")
     return found
-
-
-def get_story(tenant_id: uuid.UUID, record_id: uuid.UUID, *, limit: int = 100) -> Story:
-    """Return everything known about a record; NotFoundError when it is not there."""
-    record = get_record(tenant_id, record_id)
-    changes = list(
-        db.session.scalars(
-            scoped(Change, tenant_id).where(Change.record_id == record_id).order_by(Change.id.desc()).limit(limit)
-        )
-    )
-    links = db.session.execute(
-        select(Link, Installation)
-        .join(Installation, (Installation.tenant_id == Link.tenant_id) & (Installation.id == Link.installation_id))
-        .where(Link.tenant_id == tenant_id, Link.record_id == record_id)
-        .order_by(Link.created_at)
-    )
-    return Story(record, _origins(record, changes), [(row[0], row[1]) for row in links], changes)
-
-
-def _origins(record: Record, changes: list[Change]) -> list[FieldOrigin]:
-    last: dict[str, Change] = {}
-    for change in changes:
-        for name in change.after:
-            last.setdefault(name, change)
-    return [FieldOrigin(name, value, last.get(name)) for name, value in sorted(record.data.items())]

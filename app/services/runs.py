@@ -32,8 +32,13 @@ def queue_sync(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, due_at: date
 
 def queue_read(tenant_id: uuid.UUID, installation_id: uuid.UUID, stream: str, external_id: str) -> None:
     """Have one external record read and applied by itself."""
-    host, key = vendor_hosts.host_of(tenant_id, installation_id), f"{installation_id}:{stream}:{external_id}"
+    host, key = vendor_hosts.host_of(tenant_id, installation_id), read_key(installation_id, stream, external_id)
     tasks.add_task(tenant_id, "sync", "read_record", key, ref=installation_id, host=host)
+
+
+def read_key(installation_id: uuid.UUID, stream: str, external_id: str) -> str:
+    """Return the key of the task that reads one external record by itself."""
+    return f"{installation_id}:{stream}:{external_id}"
 
 
 def start_run(

@@ -236,7 +236,7 @@ def _check_matched(facts: Facts) -> Step:
 
 
 def _check_agreed(facts: Facts) -> Step:
-    key, short, clash, names = "agreed", "No conflict", facts.clash, facts.names
+    key, short, clash, names = "agreed", "Agreed", facts.clash, facts.names
     if clash is None or clash.kind not in ("fields", "deleted_here"):
         return passed(key, short, "No conflict is open.") if facts.tie or facts.here else ahead(key, short)
     text = f"{listed(clash.values) if clash.values else 'A field'} changed on both sides, and nobody has decided yet."

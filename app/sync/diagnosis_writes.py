@@ -71,7 +71,10 @@ def _check_failed(facts: Facts, failed: Failed, key: str, short: str) -> Step:
     if failed.state == "parked":
         text = f"{failed.message} It is parked: nothing is sent until somebody has it sent again."
         return stop(key, short, "parked", text, field, last, tries, *_values(facts), act=again)
-    text = f"{vendor} refused the last write. {failed.message}"
+    what = f"the last write of {listed(facts.unsent)}" if facts.unsent else "the last write"
+    # What its error table says of it mostly begins with the name as well, and then says no more than this.
+    reason = "" if failed.message.startswith(vendor) else failed.message
+    text = f"{vendor} refused {what}. {reason}".strip()
     due = Evidence("Sent again", failed.retry_at)
     act = change if failed.target else again
     return stop(key, short, "refused_there", text, field, last, tries, due, *_values(facts), act=act)

@@ -1,14 +1,20 @@
-"""The records browser: lists by type, found by exact key, one with its story."""
+"""The records browser: lists by type, found by exact key, one with its trace."""
 
 import uuid
 from datetime import datetime
 
-from flask import Blueprint, request
+from flask import Blueprint, flash, request
 from werkzeug.wrappers import Response
 
 from app.access import requires, viewer
-from app.htmx import render
-from app.services import object_types, records
+from app.errors import NotFoundError
+from app.extensions import settings
+from app.htmx import go, render, stop_polling
+from app.services import diagnoses, object_types, record_events, record_outlooks, record_traces, records, runs
+from app.services.diagnoses import Case
+from app.transaction import transaction
+from app.views.acts import cable_of, way_of
+from app.views.stories import Teller
 
 blueprint = Blueprint("records", __name__, url_prefix="/records")
 _SIZE = 50
@@ -43,9 +49,51 @@ def _position(text: str) -> tuple[datetime, uuid.UUID] | None:
 @blueprint.get("/<uuid:record_id>")
 @requires("member")
 def show(record_id: uuid.UUID) -> Response:
-    story = records.get_story(viewer().tenant_id, record_id)
-    fields = object_types.list_fields(story.record.object_type)
-    return render(
-        "records/show.html", story=story, labels={field.name: field.label for field in fields},
-        kind=object_types.get_object_type(story.record.object_type),
+    tenant_id, host = viewer().tenant_id, settings().host_name
+    trace = record_traces.get_trace(tenant_id, record_id, host=host)
+    case, kind = trace.case_of(request.args.get("side", "")), request.args.get("kind", "")
+    story = record_events.list_events(
+        tenant_id, record_id, kind=kind, before=record_events.position_of(request.args.get("before", ""))
+    )
+    teller = Teller(host, trace.labels, trace.hidden)
+    response = render(
+        "records/show.html", "records/_fields.html", trace=trace, record=trace.record, case=case, host_name=host,
+        sides=record_traces.sides_of(trace, case) if case else {}, side_name=record_traces.side_name, way_of=way_of,
+        events=[(event, teller.tell(event)) for event in story.events], older=story.older, story_kind=kind,
+        kinds=record_events.KINDS, cable=cable_of(trace, record_traces.targets_of(trace), host),
+        deletes=record_outlooks.reaches_of_delete(trace), restores=record_outlooks.reaches_of_restore(trace),
     )  # fmt: skip
+    return response if case and case.waiting else stop_polling(response)
+
+
+def _side(record_id: uuid.UUID) -> Case:
+    """Return the side that a form is about, which has the record."""
+    trace = record_traces.get_trace(viewer().tenant_id, record_id, host=settings().host_name)
+    name = request.form.get("side", "")
+    case = next((case for case in trace.cases if record_traces.side_name(case) == name and case.external_id), None)
+    if case is None:
+        raise NotFoundError("This record is not linked there.")
+    return case
+
+
+@blueprint.post("/<uuid:record_id>/look")
+@requires("member")
+def look(record_id: uuid.UUID) -> Response:
+    """Ask one side for the values that it has now."""
+    case = _side(record_id)
+    with transaction():
+        asked = diagnoses.look(viewer().tenant_id, case, str(record_id))
+    if not asked:
+        flash("It cannot be asked for at the moment. Wait until the other looks are done.")
+    return go(f"/records/{record_id}?side={record_traces.side_name(case)}#record-fields")
+
+
+@blueprint.post("/<uuid:record_id>/read")
+@requires("member")
+def read(record_id: uuid.UUID) -> Response:
+    """Have the record read from one side and applied now."""
+    case = _side(record_id)
+    with transaction():
+        runs.queue_read(viewer().tenant_id, case.scene.installation.id, case.stream, case.external_id or "")
+    flash(f"{case.names.vendor} is asked for {case.external_id} now.")
+    return go(f"/records/{record_id}?side={record_traces.side_name(case)}")

@@ -56,10 +56,18 @@ class Kinto:
         requests.put(
             f"{self.origin}/v1/accounts/{USER}", json={"data": {"password": PASSWORD}}, timeout=5
         ).raise_for_status()
+        self._make()
+        return self
+
+    def _make(self) -> None:
         self._send("PUT", "/v1/buckets/crm")
         for name in ("contacts", "companies"):
             self._send("PUT", f"/v1/buckets/crm/collections/{name}")
-        return self
+
+    def clear(self) -> None:
+        """Begin anew with empty collections."""
+        self._send("DELETE", "/v1/buckets/crm")
+        self._make()
 
     def _send(self, method: str, path: str, **more: Any) -> Any:
         answer = requests.request(method, self.origin + path, auth=(USER, PASSWORD), timeout=30, **more)
@@ -98,9 +106,12 @@ class Kinto:
         """Delete a record; a tombstone stays."""
         self._send("DELETE", f"/v1/buckets/crm/collections/{collection}/records/{record_id}")
 
-    def set_password(self, password: str) -> None:
-        """Change the account's password, so that the stored one is refused."""
-        self._send("PATCH", f"/v1/accounts/{USER}", json={"data": {"password": password}})
+    def set_password(self, password: str, *, now: str = PASSWORD) -> None:
+        """Change the account's password, so that the stored one is refused; `now` is the one it has."""
+        answer = requests.patch(
+            f"{self.origin}/v1/accounts/{USER}", json={"data": {"password": password}}, auth=(USER, now), timeout=5
+        )
+        answer.raise_for_status()
 
     def pause(self) -> None:
         """Take the server away; `start` again makes an empty one."""
