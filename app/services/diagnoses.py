@@ -13,7 +13,7 @@ from app.models.intents import Intent
 from app.models.records import Change, Link, Record
 from app.models.runs import Conflict, FailedRecord
 from app.models.tasks import Task
-from app.services import lookups, record_places, standings
+from app.services import intents, lookups, record_places, standings
 from app.services.lookups import Look
 from app.services.object_types import key_fields
 from app.services.record_places import Found, Place
@@ -24,7 +24,6 @@ from app.sync.diagnosis import diagnose
 from app.sync.diagnosis_facts import Clash, Diagnosis, Facts, Failed, Here, LeftOut, Names, Tie, Write
 from app.sync.merge import unsent
 from app.sync.pasted import Pasted, read_pasted
-from app.tenancy import scoped
 
 MOST = 10
 
@@ -120,12 +119,6 @@ def _load(
     installation_ids: Sequence[uuid.UUID],
 ) -> _Known:  # fmt: skip
     ids = sorted({place.record_id for place in places if place.record_id})
-    newest = (
-        scoped(Intent, tenant_id)
-        .where(Intent.record_id.in_(ids))
-        .ext(distinct_on(Intent.installation_id, Intent.stream, Intent.record_id))
-        .order_by(Intent.installation_id, Intent.stream, Intent.record_id, Intent.id.desc())
-    )
     deletions = (
         select(Change.record_id, Change.writer)
         .where(Change.tenant_id == tenant_id, Change.record_id.in_(ids), Change.operation == "deleted")
@@ -140,7 +133,7 @@ def _load(
     )  # fmt: skip
     return _Known(
         pasted, host, types, found,
-        {(row.installation_id, row.stream, row.record_id): row for row in db.session.scalars(newest)},
+        intents.newest_of(tenant_id, [(p.installation_id, p.stream, p.record_id) for p in places if p.record_id]),
         {row[0]: row[1] for row in db.session.execute(deletions)},
         frozenset(db.session.scalars(queued)), lookups.find(tenant_id, installation_ids, external),
     )  # fmt: skip

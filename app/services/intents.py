@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Text, Uuid, column, func, select, true, update, values
+from sqlalchemy.orm import aliased
 
 from app.arrays import texts, uuids
 from app.clock import now
@@ -171,6 +172,30 @@ def wake_waiting(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:
     )
     if due:
         wake(tenant_id, installation_id, due_at=max(due, now()))
+
+
+def newest_of(
+    tenant_id: uuid.UUID, places: Sequence[tuple[uuid.UUID, str, uuid.UUID]]
+) -> dict[tuple[uuid.UUID, str, uuid.UUID], Intent]:
+    """Return (installation, stream, record) -> the newest write of each of these places that has one."""
+    if not places:
+        return {}
+    named = values(column("installation", Uuid), column("stream", Text), column("record", Uuid), name="places").data(
+        list(places)
+    )
+    # A record that is written all the time has thousands: one descent of the index for each place.
+    row = aliased(Intent)
+    newest = (
+        select(row.id)
+        .where(
+            row.tenant_id == tenant_id, row.record_id == named.c.record, row.stream == named.c.stream,
+            row.installation_id == named.c.installation,
+        )
+        .order_by(row.id.desc()).limit(1).lateral()
+    )  # fmt: skip
+    ids = select(newest.c.id).select_from(named.join(newest, true()))
+    found = db.session.scalars(scoped(Intent, tenant_id).where(Intent.id.in_(ids)))
+    return {(intent.installation_id, intent.stream, intent.record_id): intent for intent in found}
 
 
 def list_of_record(tenant_id: uuid.UUID, record_id: uuid.UUID, *, limit: int = 100) -> list[Intent]:

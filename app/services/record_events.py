@@ -151,8 +151,10 @@ def _rows(tenant_id: uuid.UUID, positions: list[Position]) -> dict[uuid.UUID, Ro
 
 
 def _by_id(tenant_id: uuid.UUID, model: Any, ids: set[Any]) -> dict[Any, Any]:
-    return {row.id: row for row in db.session.scalars(scoped(model, tenant_id).where(model.id.in_(ids)))}
+    found = db.session.scalars(scoped(model, tenant_id).where(model.id.in_(ids))) if ids else ()
+    return {row.id: row for row in found}
 
 
 def _people(ids: set[uuid.UUID]) -> dict[Any, str]:
-    return dict(db.session.execute(select(User.id, User.name).where(User.id.in_(ids))).tuples().all())
+    found = db.session.execute(select(User.id, User.name).where(User.id.in_(ids))) if ids else ()
+    return {row[0]: row[1] for row in found}

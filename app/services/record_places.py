@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select, union_all
 from sqlalchemy.dialects.postgresql import array
 
 from app.db import db
@@ -15,8 +15,8 @@ from app.sync.pasted import Pasted
 from app.tenancy import scoped
 
 MOST = 20
-# Deleted records have no keys any more: so many of them are looked through, the last deleted first.
-_DELETED_LOOKED_AT = 5_000
+# Deleted records have no keys any more: so many of each type are looked through, the last deleted first.
+_DELETED_LOOKED_AT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,36 +87,40 @@ def find(
 
 
 def _record_ids(tenant_id: uuid.UUID, pasted: Pasted, types: list[str], keys: list[str]) -> list[uuid.UUID]:
+    if not pasted.value or not types or not keys:
+        return list(pasted.record_ids)
     by_key = select(RecordKey.record_id).where(
         RecordKey.tenant_id == tenant_id, RecordKey.object_type.in_(types), RecordKey.key.in_(keys),
         RecordKey.value == pasted.value,
     )  # fmt: skip
-    gone = (
-        select(Record.id, Record.data, Record.updated_at)
-        .where(Record.tenant_id == tenant_id, Record.object_type.in_(types), Record.deleted_at.is_not(None))
-        .order_by(Record.updated_at.desc())
-        .limit(_DELETED_LOOKED_AT)
-        .subquery()
-    )
-    values = [func.lower(func.btrim(gone.c.data[key].astext)) for key in keys]
-    deleted = select(gone.c.id).where(or_(*(value == pasted.value for value in values))).limit(MOST)
-    found = list(db.session.scalars(by_key.limit(MOST))) if pasted.value else []
-    if pasted.value and values:
-        found += db.session.scalars(deleted)
+    found = list(db.session.scalars(by_key.limit(MOST)))
+    if not found:
+        found = list(db.session.scalars(_deleted(tenant_id, pasted.value, types, keys)))
     return list(dict.fromkeys([*pasted.record_ids, *found]))
+
+
+def _deleted(tenant_id: uuid.UUID, value: str, types: list[str], keys: list[str]) -> Select[tuple[uuid.UUID]]:
+    """Return the query for deleted records that had this value in one of the key fields."""
+    gone = union_all(*(
+        select(Record.id, Record.data)
+        .where(Record.tenant_id == tenant_id, Record.object_type == object_type, Record.deleted_at.is_not(None))
+        .order_by(Record.updated_at.desc(), Record.id.desc())
+        .limit(_DELETED_LOOKED_AT)
+        for object_type in types
+    )).subquery()  # fmt: skip
+    had = or_(*(func.lower(func.btrim(gone.c.data[key].astext)) == value for key in keys))
+    return select(gone.c.id).where(had).limit(MOST)
 
 
 def _failed(
     tenant_id: uuid.UUID, pasted: Pasted, installations: list[uuid.UUID], external: list[str], ids: list[uuid.UUID]
 ) -> list[FailedRecord]:
+    fits: list[ColumnElement[bool]] = [FailedRecord.external_id.in_(external), FailedRecord.record_id.in_(ids)]
+    if pasted.value:
+        fits.append(FailedRecord.match_value == pasted.value)
     query = scoped(FailedRecord, tenant_id).where(
-        FailedRecord.installation_id.in_(installations),
-        FailedRecord.state != "resolved",
-        or_(
-            FailedRecord.external_id.in_(external), FailedRecord.match_value == pasted.value,
-            FailedRecord.record_id.in_(ids),
-        ),
-    )  # fmt: skip
+        FailedRecord.installation_id.in_(installations), FailedRecord.state != "resolved", or_(*fits)
+    )
     return list(db.session.scalars(query.order_by(FailedRecord.id.desc()).limit(MOST)))
 
 

@@ -3,7 +3,7 @@
 import uuid
 from typing import Any
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import func, select, text, tuple_
 
 from app.db import db
 from app.errors import NotFoundError
@@ -43,15 +43,20 @@ def _by_value(tenant_id: uuid.UUID, object_type: str, value: str) -> list[uuid.U
 
 def count_records(tenant_id: uuid.UUID) -> dict[str, int]:
     """Return object type -> number of live records, counted up to COUNT_LIMIT + 1 each."""
-    types = db.session.scalars(
-        select(Record.object_type).where(Record.tenant_id == tenant_id).distinct().order_by(Record.object_type)
-    ).all()
     counts = {}
-    for object_type in types:
+    for object_type in db.session.scalars(text(_TYPES), {"tenant": tenant_id}).all():
         some = scoped(Record, tenant_id).where(Record.object_type == object_type, Record.deleted_at.is_(None))
         inner = some.with_only_columns(Record.id).limit(COUNT_LIMIT + 1).subquery()
         counts[object_type] = db.session.scalar(select(func.count()).select_from(inner)) or 0
     return counts
+
+
+# From each type to the next one by the index: SELECT DISTINCT reads all of a tenant's records.
+_TYPES = (
+    "WITH RECURSIVE t(name) AS (SELECT min(object_type) FROM records WHERE tenant_id = :tenant UNION ALL SELECT "
+    "(SELECT min(object_type) FROM records WHERE tenant_id = :tenant AND object_type > t.name) FROM t "
+    "WHERE t.name IS NOT NULL) SELECT name FROM t WHERE name IS NOT NULL"
+)
 
 
 def get_record(tenant_id: uuid.UUID, record_id: uuid.UUID) -> Record:

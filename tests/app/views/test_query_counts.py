@@ -185,6 +185,55 @@ def test_a_fragment_that_is_polled_counts_nothing_that_it_does_not_show(site: Si
     assert not [statement for statement in found if "problems" in statement]
 
 
+# A record that all that is listed of a record is about.
+_RECORD = "00000000-0000-4000-8000-000000000001"
+_ABOUT_A_RECORD = (
+    "INSERT INTO records (tenant_id, id, object_type, data, hash) SELECT %(tenant)s, %(record)s, 'contact', "
+    "'{\"email\": \"b@example.com\"}', '' ON CONFLICT DO NOTHING",
+    "INSERT INTO record_keys (tenant_id, object_type, key, value, record_id) SELECT %(tenant)s, 'contact', 'email', "
+    "'b@example.com', %(record)s ON CONFLICT DO NOTHING",
+    "INSERT INTO links (tenant_id, id, installation_id, stream, external_id, record_id, base, source_hash, "
+    "mapping_version) SELECT %(tenant)s, gen_random_uuid(), i.id, 'contacts', 'c' || n, %(record)s, '{}', '', 1 "
+    "FROM installations i, generate_series(1, %(count)s) n ON CONFLICT DO NOTHING",
+    "INSERT INTO changes (tenant_id, id, record_id, run_id, installation_id, object_type, operation, after, writer) "
+    "SELECT %(tenant)s, gen_random_uuid(), %(record)s, %(run)s, %(installation)s, 'contact', 'updated', "
+    "'{\"city\": \"x\"}', 'A' FROM generate_series(1, %(count)s)",
+    "INSERT INTO intents (tenant_id, id, installation_id, stream, record_id, state) SELECT %(tenant)s, "
+    "gen_random_uuid(), %(installation)s, 'contacts', %(record)s, 'confirmed' FROM generate_series(1, %(count)s)",
+    "INSERT INTO conflicts (tenant_id, id, installation_id, stream, external_id, record_id, kind, settled_by, "
+    "settled_at, resolution, state) SELECT %(tenant)s, gen_random_uuid(), %(installation)s, 'contacts', "
+    "gen_random_uuid()::text, %(record)s, 'fields', u.id, now(), 'ours', 'settled' FROM users u LIMIT %(count)s",
+    "INSERT INTO failed_records (tenant_id, id, installation_id, stream, external_id, direction, record_id, code, "
+    "message, match_value) SELECT %(tenant)s, gen_random_uuid(), %(installation)s, 'contacts', "
+    "gen_random_uuid()::text, 'out', %(record)s, 'invalid', 'm', 'b@example.com' FROM generate_series(1, %(count)s)",
+)
+
+
+def pages_of_a_record(site: Site) -> dict[str, int]:
+    """Return page -> queries, of those about one record."""
+    why, record = f"/installations/{site.installation_id}/why", f"/records/{_RECORD}"
+    paths = (
+        record, f"{record}?kind=writes", f"{record}/fields/city", f"{why}?q=b%40example.com", f"{why}?q=c1",
+        f"{why}?q=nobody%40example.com", "/records/why?q=b%40example.com",
+    )  # fmt: skip
+    return {path: counted(site, path) for path in paths}
+
+
+def test_no_page_about_a_record_takes_more_queries_with_more_rows(site: Site) -> None:
+    """A trace joins what is kept in ten tables, for all of a tenant's installations at once."""
+    found = []
+    for count in (1, 12):
+        site.grow(count)
+        about = {"tenant": site.tenant_id, "installation": site.installation_id, "run": site.run_id, "record": _RECORD}
+        for statement in _ABOUT_A_RECORD:
+            site.owner.execute(statement, {**about, "count": count})  # type: ignore[arg-type]
+        found.append(pages_of_a_record(site))
+    few, many = found
+    # The newest of a long story may be of fewer kinds than all of a short one.
+    assert {path: min(count, few[path]) for path, count in many.items()} == many
+    assert max(few.values()) <= 36
+
+
 def test_no_page_takes_more_queries_with_more_rows(site: Site) -> None:
     site.grow(2)
     few = pages(site)
