@@ -68,7 +68,7 @@ def change_field(
     ConflictError when it holds another one by now, InvalidError when the new one does not fit, NotFoundError when
     there is no such record or field.
     """
-    record = _hold(tenant_id, [record_id]).get(record_id)
+    record = hold(tenant_id, [record_id]).get(record_id)
     field = next((f for f in fields_of(record.object_type) if f.name == name), None) if record else None
     if record is None or record.deleted_at is not None or field is None:
         raise NotFoundError("There is no such field of a record.")
@@ -87,7 +87,7 @@ def seen_of(value: Any) -> str:
 
 def restore(tenant_id: uuid.UUID, record_id: uuid.UUID, *, again: Sequence[Out], writer: str) -> None:
     """Bring a deleted record back, and have it made anew at the sides `again`. ConflictError when it is not deleted."""
-    record = _hold(tenant_id, [record_id]).get(record_id)
+    record = hold(tenant_id, [record_id]).get(record_id)
     if record is None:
         raise NotFoundError("There is no such record.")
     if record.deleted_at is None:

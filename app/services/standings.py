@@ -12,12 +12,13 @@ from app.models.installations import Installation, InstallationStream, Schedule
 from app.models.installations import Mapping as StoredMapping
 from app.models.object_types import ObjectField, ObjectType
 from app.models.runs import Problem, Run
-from app.services import listings, problems
+from app.services import listings, problems, stream_fields
 from app.services.object_types import target_of
 from app.services.sensitive_fields import hidden_names, hidden_targets
 from app.sync.diagnosis_facts import LeftOut, Names, Standing
 from app.tenancy import scoped
 from connectors.sdk import CompiledMapping, Manifest, TargetField, compile_filters, compile_mapping, rules_from_json
+from connectors.sdk.manifest import Stream
 
 _WAITS = {"rate_limited": "{} asks us to slow down.", "vendor_down": "{} cannot be reached at the moment."}
 
@@ -169,19 +170,16 @@ def _rules(
     found: dict[uuid.UUID, dict[str, Rules]] = {}
     for row in db.session.scalars(scoped(StoredMapping, tenant_id).where(place.in_(wanted))):
         stream, declared = streams[row.installation_id][row.stream], manifests[row.installation_id].stream(row.stream)
-        found.setdefault(row.installation_id, {})[row.stream] = compile_rules(
-            row, types, stream.object_type, stream.direction, hidden_targets(rules_from_json(row.rules), declared)
-        )
+        found.setdefault(row.installation_id, {})[row.stream] = _compiled(row, types, stream, declared)
     return found
 
 
-def compile_rules(
-    stored: StoredMapping, types: Types, object_type: str, direction: str, hidden: set[str]
-) -> Rules:  # fmt: skip
-    """Return a stored mapping compiled, with its filters one by one."""
-    targets = types.targets(object_type)
+def _compiled(stored: StoredMapping, types: Types, installed: InstallationStream, declared: Stream) -> Rules:
+    """Return a stored mapping compiled as passes.open_context does it, with its filters one by one."""
+    targets, rules = types.targets(installed.object_type), rules_from_json(stored.rules)
+    sources = stream_fields.of_stream(installed, declared)
     return Rules(
-        stored.version, compile_mapping(rules_from_json(stored.rules), targets, direction=direction),
+        stored.version, compile_mapping(rules, targets, direction=installed.direction, sources=sources),
         tuple((str(item.get("field", "")), compile_filters([item], targets)) for item in stored.filters),
-        frozenset(hidden | types.hidden(object_type)),
+        frozenset(hidden_targets(rules, declared) | types.hidden(installed.object_type)),
     )  # fmt: skip

@@ -221,6 +221,8 @@ def _check_matched(facts: Facts) -> Step:
         )
         act = decide(facts.clash, "Choose the record")
         return stop(key, short, "match_many", text, Evidence("Since", facts.clash.since), act=act)
+    if facts.tie and facts.tie.ended_at and not (live and live.found):
+        return ahead(key, short)
     if facts.tie and facts.here and facts.here.deleted_at:
         return deleted_here(key, short, facts)
     if facts.tie:

@@ -78,7 +78,8 @@ def test_a_refused_record_is_found_by_its_address_and_names_field_and_button(sit
     expect(page.get_by_role("img", name="The way of Ada Byron 7")).to_be_visible()
     check_axe(page)
     page.get_by_role("link", name="Change the mapping of Birthday").click()
-    page.wait_for_url("**/mapping/contacts#map-birthday")
+    page.wait_for_url("**/mapping/contacts/rules/birthday?part=row#map-birthday")
+    expect(page.locator("#map-birthday").get_by_role("button", name="Save Birthday")).to_be_visible()
     page.goto(f"{site.installation}/why?q=not-an-address")
     expect(page.get_by_text("“not-an-address” is not an e-mail address").first).to_be_visible()
 

@@ -221,6 +221,12 @@ def test_a_path_ends_in_sync_only_when_every_step_is_passed(name: str) -> None:
         assert step.act is None or step.act.target != "None"
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_no_two_steps_have_the_same_button(name: str) -> None:
+    acts = [step.act for step in diagnose(CASES[name][0]).steps if step.act]
+    assert len(set(acts)) == len(acts)
+
+
 def test_what_is_beyond_the_stop_is_told_as_far_as_it_is_known() -> None:
     """A paused installation stops a record first; its open conflict is told all the same."""
     clash = Clash(OTHER, "fields", AT, values={"City": ("London", "Oslo", "Bonn")})
