@@ -3,7 +3,6 @@
 What is kept are the values of fields that the editor offers, without those marked sensitive.
 """
 
-import uuid
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +12,8 @@ from sqlalchemy import or_, select
 
 from app.db import db
 from app.errors import InvalidError
-from app.models.installations import InstallationStream, Preview
+from app.models.installations import InstallationStream
 from app.models.records import Link, Record, RecordKey
-from app.services import previews
 from app.services.stream_fields import AccountField
 from app.sync.keys import normalise
 from app.tenancy import scoped
@@ -122,8 +120,3 @@ def find_here(installed: InstallationStream, external_id: str, match_value: Any,
         )
     )  # fmt: skip
     return Here("several") if len(hits) > 1 else Here("match", hits[0]) if hits else Here("")
-
-
-def find(tenant_id: uuid.UUID, installation_id: uuid.UUID, stream: str) -> Preview | None:
-    """Return the newest sample of a stream, None when none has been asked for within the hour."""
-    return previews.find_latest(tenant_id, installation_id, "sample", stream)

@@ -16,8 +16,6 @@ from connectors.sdk import MappingError, Rule, check_types, compile_filters, com
 from connectors.sdk.manifest import Manifest, Stream
 from connectors.sdk.mapping_types import flows
 
-DIRECTIONS = ("in", "both", "out")
-POLICIES = ("ask", "theirs", "ours", "newest")
 DELETES = ("mirror", "archive", "ignore")
 
 
