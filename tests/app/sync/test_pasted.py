@@ -6,7 +6,7 @@ import pytest
 
 from app.sync.pasted import LONGEST, read_pasted
 
-ID = uuid.uuid4()
+ID = uuid.UUID("0197f1d2-0000-7000-8000-000000000001")
 
 
 @pytest.mark.parametrize(
