@@ -14,6 +14,7 @@ from app.models.records import Change, Link, Record
 from app.models.runs import Conflict, FailedRecord
 from app.models.tasks import Task
 from app.services import intents, lookups, record_places, standings
+from app.services.failed_records import IN_DOUBT
 from app.services.lookups import Look
 from app.services.object_types import key_fields
 from app.services.record_places import Found, Place
@@ -241,7 +242,7 @@ def _failed(row: FailedRecord | None, labels: Mapping[str, str], rules: Rules | 
         return None
     hidden = rules is not None and row.field in rules.hidden
     return Failed(
-        row.id, row.state, mask_quotes(row.message) if hidden else row.message, row.code == "mapping_failed", row.field,
+        row.id, row.state, mask_quotes(row.message) if hidden else row.message, row.code == "mapping_failed", row.code == IN_DOUBT, row.field,
         labels.get(row.field or "", row.field or ""), row.tries, row.retry_at, row.last_failed_at,
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 ActKind = Literal[
     "finish_setup", "resume", "reconnect", "open_problem", "open_run", "run_now", "choose_stream", "change_direction",
     "widen_filter", "change_mapping", "retry", "open_conflict", "read_now", "look_there", "ask_id", "restore", "send_now",
-    "create_there", "resync",
+    "create_there", "open_failed", "resync",
 ]  # fmt: skip
 State = Literal["passed", "stopped", "unknown", "ahead"]
 
@@ -77,13 +77,14 @@ class Here:
 class Failed:
     """An open failed record. `target` is the field that did not fit, `label` its name.
 
-    `mapped`: our mapping refused it, not the other side.
+    `mapped`: our mapping refused it, not the other side; `doubt`: nobody knows whether the other side has it.
     """
 
     id: uuid.UUID
     state: str
     message: str
     mapped: bool = True
+    doubt: bool = False
     target: str | None = None
     label: str = ""
     tries: int = 1

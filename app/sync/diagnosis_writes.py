@@ -1,7 +1,7 @@
 """The last steps of a diagnosis: whether a record waits to be read, and what became of what is to be written. Pure."""
 
 from app.sync.diagnosis_facts import Act, Evidence, Facts, Failed, Step, Write
-from app.sync.diagnosis_steps import RUN_NOW, first_pass, listed, passed, plural, shown, stop
+from app.sync.diagnosis_steps import RUN_NOW, ahead, first_pass, listed, passed, plural, shown, stop
 
 
 def check_written(facts: Facts) -> Step:
@@ -9,13 +9,15 @@ def check_written(facts: Facts) -> Step:
     key, short, names, live = "written", "Written", facts.names, facts.live
     if facts.read_queued:
         return stop(key, short, "waiting", f"A worker has been asked to read it from {names.vendor}.")
+    if live and live.found and facts.tie is None and (live.message or live.left_out or live.hits > 1):
+        return ahead(key, short)
     if live and live.found and (facts.tie is None or facts.tie.ended_at):
         return _not_read(facts, f"{names.vendor} has it, and it has not been read yet.")
     if live and live.found and live.differs:
         text = f"{listed(live.differs)} {plural(live.differs, 'differ')} in {names.vendor} from what was last agreed."
         return _not_read(facts, text)
     if facts.tie is None:
-        return Step(key, short, "ahead")
+        return ahead(key, short)
     return _check_out(facts, key, short) or passed(key, short, f"Nothing waits to be written to {names.vendor}.")
 
 
@@ -65,6 +67,11 @@ def _check_failed(facts: Facts, failed: Failed, key: str, short: str) -> Step:
     change = Act("change_mapping", f"Change the mapping of {failed.label or failed.target}", failed.target or "")
     last, tries = Evidence("Last try", failed.failed_at), Evidence("Tries", failed.tries)
     field = Evidence("Field", failed.label or failed.target)
+    if failed.doubt:
+        act = Act("open_failed", f"Say whether it is in {vendor}", str(failed.id))
+        return stop(
+            key, short, "in_doubt", f"{failed.message} Nothing is sent until somebody has looked.", last, act=act
+        )
     if failed.state == "ignored":
         text = f"Somebody has chosen to leave it out. Before that: {failed.message}"
         return stop(key, short, "ignored", text, field, last, act=again)

@@ -37,6 +37,7 @@ _WAYS = {
     "widen_filter": ("{base}/setup/configure#s-{stream}", False, "admin"),
     "change_mapping": ("{base}/mapping/{stream}/rules/{target}?part=row#map-{target}", False, "member"),
     "retry": ("{base}/failed/{target}/retry", True, "member"),
+    "open_failed": ("{base}/failed/{target}", False, "member"),
     "open_conflict": ("/conflicts/{target}", False, "member"),
     "read_now": ("{base}/why/read", True, "member"),
     "look_there": ("{base}/why/look", True, "member"),

@@ -32,7 +32,7 @@ KNOWN = Facts(
 ONLY_HERE = replace(KNOWN, external_id=None, tie=None)
 NOTHING = Facts(NAMES, BOTH, "88213")
 ENDED = replace(KNOWN, tie=Tie("88213", AT, AT, AT))
-REFUSED = Failed(OTHER, "waiting", "Phone: “1” is too short.", True, "phone", "Phone", 2, AT, AT)
+REFUSED = Failed(OTHER, "waiting", "Phone: “1” is too short.", True, False, "phone", "Phone", 2, AT, AT)
 READ = replace(NOTHING, external_id="88213", failed_in=REFUSED)
 FOUND = Live(AT, found=True)
 
@@ -169,6 +169,10 @@ CASES: dict[str, tuple[Facts, str, str | None, str]] = {
     "to_send: new": (replace(ONLY_HERE, write=Write("planned")), "sent", None, "waits to be sent"),
     "to_send: again": (replace(ENDED, write=Write("planned", "create")), "there", None, "being created in HubSpot again"),
     "in_doubt": (replace(KNOWN, write=Write("in_doubt", sent_at=AT, tries=1)), "written", None, "No answer came"),
+    "in_doubt: a create that only a person can resolve": (
+        replace(ONLY_HERE, failed_out=refused("parked", doubt=True, message="No answer came."), write=Write("parked")),
+        "sent", "open_failed", "until somebody has looked",
+    ),
     "refused_there": (
         replace(KNOWN, failed_out=refused("waiting"), write=Write("rejected"), unsent={"Phone": "1"}),
         "written", "change_mapping", "HubSpot refused the last write",
