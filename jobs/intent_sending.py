@@ -35,10 +35,14 @@ _TRIES = 3
 
 @dataclass(frozen=True)
 class Back:
-    """The write is decided anew after `seconds`, or stays in doubt: nobody knows whether it was made."""
+    """The write is decided anew after `seconds`, or stays in doubt: nobody knows whether it was made.
+
+    `absent`: a search for it has found nothing.
+    """
 
     state: Literal["planned", "in_doubt"]
     seconds: float = 0.0
+    absent: bool = False
 
 
 @dataclass(frozen=True)
@@ -169,7 +173,7 @@ class Sender:
         if item.doubt:
             return self._resolve(item)
         try:
-            return Answer(item, self._writer.create(self._outgoing(item, None)))
+            return self._answer(item, self._writer.create(self._outgoing(item, None)))
         except ChangedError:
             # "Only if it is not there", and it is: the id is our own reference, so it is our own record.
             return self._look_up(item) or Back("in_doubt", 5.0)
@@ -188,7 +192,8 @@ class Sender:
         if way == "review":
             return Refusal(item.id, item.record_id, None, "in_doubt", parks=True)
         if way == "same_key":
-            return Answer(item, self._writer.create(self._outgoing(item, None)))
+            # The answer may be that of the first time, word for word: it says which record it is, and no more.
+            return Answer(item, Written(self._writer.create(self._outgoing(item, None)).id, None))
         return self._find(item)
 
     def _find(self, item: Sending) -> Outcome:
@@ -201,18 +206,29 @@ class Sender:
         if found is not None:
             return found
         if item.tries < _TRIES - 1:
-            return Back("in_doubt", max(lag, 1.0))
-        try:
-            return Answer(item, self._writer.create(self._outgoing(item, None)))
-        except ChangedError:
-            return self._look_up(item) or Back("in_doubt", 5.0)
+            return Back("in_doubt", max(lag, 1.0), absent=True)
+        # It is not there. What is made now the search sees late as well: it is committed as sent anew before.
+        return Back("planned", absent=True)
 
     def _look_up(self, item: Sending) -> Answer | None:
         found = self._writer.find(str(item.id))
-        return Answer(item, Written(found[0].id, found[0].version, found[0].data)) if found else None
+        return Answer(item, Written(found[0].id, None), found[0]) if found else None
 
     def _update(self, item: Sending) -> Outcome:
-        return self._guarded(item, lambda version: Answer(item, self._writer.update(self._outgoing(item, version))))
+        return self._guarded(
+            item, lambda version: self._answer(item, self._writer.update(self._outgoing(item, version)))
+        )
+
+    def _answer(self, item: Sending, written: Written) -> Answer:
+        """Learn what became of values that never come back by themselves, where the answer does not say it."""
+        if (
+            written.data is not None
+            or self._stream.fetch is None
+            or self._context.directions.incoming >= set(item.values)
+        ):
+            return Answer(item, written)
+        current = self._connector.fetch(self._session, self._stream.name, str(written.id))
+        return Answer(item, Written(written.id, current.version, current.data) if current else written)
 
     def _delete(self, item: Sending) -> Outcome:
         def delete(version: str | None) -> Outcome:
@@ -224,7 +240,9 @@ class Sender:
     def _guarded(self, item: Sending, act: Callable[[str | None], Outcome]) -> Outcome:
         """Write only over what both sides agreed on: by version where there is one, else by a look just before."""
         version, can_look = item.version, self._stream.fetch is not None
-        look = can_look and (version is None or self._writer.writes.concurrency.kind == "none")
+        # A version only guards what was read: a field that nobody had a value for here is looked at first.
+        unmet = any(name not in item.base for name in item.values)
+        look = can_look and (version is None or unmet or self._writer.writes.concurrency.kind == "none")
         for _ in range(_TRIES):
             if look:
                 found = self._look(item)
@@ -250,5 +268,5 @@ class Sender:
 
     def _differs(self, item: Sending, current: External) -> bool:
         """Whether somebody has changed the record over there since both sides agreed."""
-        mapped = self._context.mapping.apply(current.data)
-        return any(item.base.get(name) != value for name, value in mapped.values.items() if name in item.base)
+        mapped = self._context.mapping.apply(current.data).values
+        return any(mapped[name] != item.base.get(name) for name in mapped if name in item.base or name in item.values)

@@ -192,20 +192,24 @@ def _settle(work: _Work, context: PageContext, done: list[tuple[Sending, Sent]])
     with transaction():
         tasks.fence(work.task)
         sql = page_writes.connection()
-        intent_outcomes.confirm(sql, context, [outcome for _, outcome in done if isinstance(outcome, Answer)])
+        # Deletes first: the record of one may be the twin of a record whose create is answered here.
         intent_outcomes.confirm_deleted(sql, context, [item for item in gone if item.operation == "delete"])
+        intent_outcomes.confirm(sql, context, [outcome for _, outcome in done if isinstance(outcome, Answer)])
         lost = [item for item in gone if item.operation != "delete"]
         if lost:
             page_deletes.delete_links(sql, context, [item.external_id or "" for item in lost], 0)
             intent_outcomes.put_back(sql, context, [item.id for item in lost])
-        intent_failures.refuse(sql, context, [outcome for _, outcome in done if isinstance(outcome, Refusal)])
+        refused = [outcome for _, outcome in done if isinstance(outcome, Refusal)]
+        intent_failures.refuse(sql, context, refused)
+        intent_outcomes.again_after(sql, context, [refusal.intent_id for refusal in refused])
         backs = {outcome for _, outcome in done if isinstance(outcome, Back)}
         for back in backs:
             ids = [item.id for item, outcome in done if outcome == back]
-            intent_outcomes.put_back(sql, context, ids, seconds=back.seconds, state=back.state)
+            intent_outcomes.put_back(sql, context, ids, seconds=back.seconds, state=back.state, absent=back.absent)
     for _, outcome in done:
-        if isinstance(outcome, Met):
-            apply_record(work.task, context, outcome.record, None)
+        read = outcome.record if isinstance(outcome, Met) else outcome.read if isinstance(outcome, Answer) else None
+        if read is not None:
+            apply_record(work.task, context, read, None, anyway=True)
     met = [item.id for item, outcome in done if isinstance(outcome, Met)]
     if met:
         with transaction():

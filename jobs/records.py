@@ -54,12 +54,18 @@ def fetch(connector: Connector, session: Session, stream: str, external_id: str)
         return connector.fetch(session, stream, external_id)
 
 
-def apply_record(task: LeasedTask, context: PageContext, record: External, began: datetime | None) -> Counts:
-    """Apply one record as a page of its own; `began` is when it was asked for, by PostgreSQL's clock."""
+def apply_record(
+    task: LeasedTask, context: PageContext, record: External, began: datetime | None, *, anyway: bool = False
+) -> Counts:
+    """Apply one record as a page of its own; `began` is when it was asked for, by PostgreSQL's clock.
+
+    `anyway`: also when it is as it was read last, because something that has never been agreed on is to be joined.
+    """
     page = Page(records=(record,), deleted=(), checkpoint=Checkpoint.start("incremental", None), last=True)
     prepared = pages.prepare(context.mapping, [page], map_all=True, began=began)
     # The checkpoint of a run that meets it in passing stays where it is.
     alone = replace(context, run_stream_id=None)
     with transaction():
-        sql, _, news = page_writes.open_page(task, alone.run_id, alone, prepared.hashes)
+        hashes = dict.fromkeys(prepared.hashes, b"") if anyway else prepared.hashes
+        sql, _, news = page_writes.open_page(task, alone.run_id, alone, hashes)
         return pages.apply_pages(sql, alone, prepared, news)

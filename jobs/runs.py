@@ -132,7 +132,7 @@ def _stumble(work: _Work, error: ConnectorError) -> Outcome:
         if decision.kind == "restart":
             for stream in passes.list_streams(tenant_id, work.run_id):
                 if stream.state == "reading":
-                    passes.restart(stream)
+                    passes.restart(stream, work.installation_id)
             return Again(now())
         runs.fail(tenant_id, run, decision, error)
     return Done()

@@ -2,9 +2,9 @@
 
 import uuid
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from app.db import db
+from app.db import db, write
 from app.errors import ConflictError, InvalidError
 from app.models.intents import Intent
 from app.models.runs import FailedRecord
@@ -77,6 +77,14 @@ def send_again(tenant_id: uuid.UUID, failed_id: uuid.UUID) -> None:
     failed = get_doubtful(tenant_id, failed_id)
     failed.state, failed.tries, failed.override = "waiting", 1, None
     assert failed.record_id is not None
+    write(
+        update(Intent)
+        .where(
+            Intent.tenant_id == tenant_id, Intent.record_id == failed.record_id, Intent.stream == failed.stream,
+            Intent.installation_id == failed.installation_id, Intent.state == "parked",
+        )
+        .values(state="dropped")
+    )  # fmt: skip
     out = Out(failed.installation_id, failed.stream)
     intents.plan(connection(), tenant_id, [(out, failed.record_id)], cause="Sent again after a lost answer")
     audit.write(tenant_id, "failed_record.sent_again", "failed_record", str(failed_id), failed.title)

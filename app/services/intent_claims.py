@@ -8,7 +8,7 @@ from typing import Any
 
 from app.arrays import blobs, texts, uuids
 from app.services import intents, page_deletes, page_writes, problems
-from app.services.intent_failures import Refusal, refuse
+from app.services.intent_failures import Refusal, refuse, resolve
 from app.services.page_context import Out, PageContext
 from app.services.page_writes import Raw, as_json
 from app.sync.deletes import judge
@@ -23,7 +23,8 @@ BATCH = 50
 class Sending:
     """A write that is committed as sent. Its id is reference and idempotency key; `values` are the host's fields.
 
-    `doubt`: it was sent before and no answer came. `base` is what was last agreed on with this external record.
+    `doubt`: it was sent before and no answer came. `base` is what was last agreed on with this external record, or what
+    is known to be there where a conflict is open.
     """
 
     id: uuid.UUID
@@ -83,15 +84,27 @@ def claim(sql: Raw, context: PageContext, abilities: Abilities, *, limit: int = 
         (context.tenant_id, context.installation_id, context.stream, limit),
     ).fetchall()
     doubts = [row for row in rows if row[3] == "in_doubt"]
-    sending = [
-        Sending(row[0], row[1], "create", None, None, row[4], row[5], first_sent_at=row[6], tries=row[7], doubt=True)
-        for row in doubts
-    ]
+    sending = _still_doubtful(sql, context, doubts) if doubts else []
     planned = [(row[0], row[1], row[2] == "create") for row in rows if row[3] == "planned"]
     if planned:
         sending += _decide(sql, context, abilities, planned)
     _mark_sent(sql, context, [item for item in sending if not item.doubt])
     return sending
+
+
+def _still_doubtful(sql: Raw, context: PageContext, doubts: Sequence[Any]) -> list[Sending]:
+    """Return the creates whose answer was lost; those that a page has found and linked meanwhile are over."""
+    ties = _ties(sql, context, [row[1] for row in doubts])
+    found = [row for row in doubts if row[1] in ties]
+    if found:
+        _drop(sql, context, [(row[0], "It was found there.", context.mapping_version) for row in found])
+        here = Out(context.installation_id, context.stream)
+        intents.plan(sql, context.tenant_id, [(here, row[1]) for row in found], cause="An answer was lost")
+    return [
+        Sending(row[0], row[1], "create", None, None, row[4], row[5], first_sent_at=row[6], tries=row[7], doubt=True)
+        for row in doubts
+        if row[1] not in ties
+    ]
 
 
 def _repeat_doubtful(sql: Raw, context: PageContext) -> None:
@@ -138,24 +151,28 @@ def _decide(
     ids = list({record_id for _, record_id, _ in planned})
     # Not locked: whoever changes one now waits for its intent, which is held, and has it written again.
     held = page_writes.hold_records(sql, context, ids, lock=False)
-    ties, counts = _ties(sql, context, ids), _writes_last_hour(sql, context, ids)
+    ties, counts, unsure = _ties(sql, context, ids), _writes_last_hour(sql, context, ids), _unsure(sql, context, ids)
     undone = _deleted_by_undo(sql, context, [name for name in ties if name in held and held[name].deleted])
     here_only = replace(abilities, mirror_deletes=False)
     sending: list[Sending] = []
-    dropped: list[tuple[uuid.UUID, str]] = []
+    dropped: list[tuple[uuid.UUID, str, int | None]] = []
     refused: list[Refusal] = []
+    needless: list[uuid.UUID] = []
     for intent_id, record_id, again in planned:
         record = held.get(record_id)
         if record is None:
-            dropped.append((intent_id, "There is no such record any more."))
+            dropped.append((intent_id, "There is no such record any more.", None))
             continue
         todo = decide(
             record, ties.get(record_id, ()), here_only if record_id in undone else abilities,
-            left_out=_left_out(context, record),
-            writes_last_hour=counts.get(record_id, 0), again=again,
+            left_out=_left_out(context, record), writes_last_hour=counts.get(record_id, {}), again=again,
+            unsure=record_id in unsure,
         )  # fmt: skip
         if todo.operation == "drop":
-            dropped.append((intent_id, todo.reason))
+            # Without the version of the mapping it is not known as tried, and the full pass plans it again.
+            dropped.append((intent_id, todo.reason, None if todo.later else context.mapping_version))
+            if not todo.later and record_id not in unsure:
+                needless.append(record_id)
         elif todo.operation == "park":
             refused.append(
                 Refusal(intent_id, record_id, todo.tie.external_id if todo.tie else None, todo.reason, parks=True)
@@ -164,6 +181,8 @@ def _decide(
             made = _make(context, intent_id, record_id, record, todo)
             sending.append(made) if isinstance(made, Sending) else refused.append(made)
     _drop(sql, context, dropped)
+    if needless:
+        resolve(sql, context, needless)
     refuse(sql, context, refused)
     return sending
 
@@ -177,6 +196,7 @@ def _make(
 ) -> Sending | Refusal:
     made = context.mapping.outgoing(record.data, only=todo.fields)
     tie = todo.tie or Tie("", {})
+    known = {**tie.base, **tie.waiting}
     external_id = tie.external_id or None
     if made.failed:
         first = made.problems[0]
@@ -184,7 +204,7 @@ def _make(
     skipped = {problem.field for problem in made.problems}
     values = {name: record.data.get(name) for name in todo.fields if name not in skipped}
     return Sending(
-        intent_id, record_id, todo.operation, external_id, tie.version, values, made.fields, tie.base, todo.more
+        intent_id, record_id, todo.operation, external_id, tie.version, values, made.fields, known, todo.more
     )
 
 
@@ -198,7 +218,7 @@ def _ties(sql: Raw, context: PageContext, ids: Sequence[uuid.UUID]) -> dict[uuid
     )
     found: dict[uuid.UUID, list[Tie]] = {}
     for record_id, external_id, base, version, deleted, theirs in rows:
-        tie = Tie(external_id, base, version, deleted, frozenset(theirs or ()))
+        tie = Tie(external_id, base, version, deleted, theirs or {})
         found.setdefault(record_id, []).append(tie)
     return found
 
@@ -216,29 +236,47 @@ def _deleted_by_undo(sql: Raw, context: PageContext, ids: Sequence[uuid.UUID]) -
     return {row[0] for row in rows}
 
 
-def _writes_last_hour(sql: Raw, context: PageContext, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
-    # Only what a sync has caused counts: people and the host's product may change a record as often as they like. And
-    # a person who has the record tried again starts the count anew.
+def _unsure(sql: Raw, context: PageContext, ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    """Return those of these records of which nobody knows whether a create of ours has made them over there."""
     rows = sql.execute(
-        "SELECT i.record_id, count(*) FROM intents i WHERE i.tenant_id = %b AND i.record_id = ANY(%b) "
-        "AND i.installation_id = %b AND i.stream = %b AND i.operation = 'update' "
+        "SELECT record_id FROM intents WHERE tenant_id = %b AND record_id = ANY(%b) AND installation_id = %b "
+        "AND stream = %b AND state = 'parked' AND error_code = 'in_doubt'",
+        (context.tenant_id, uuids(ids), context.installation_id, context.stream),
+        binary=True,
+    )
+    return {row[0] for row in rows}
+
+
+def _writes_last_hour(sql: Raw, context: PageContext, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, dict[str, int]]:
+    """Return record -> external id -> updates of the last hour that a sync has caused.
+
+    People and the host's product may change a record as often as they like; and a person who has the record tried
+    again starts the count anew.
+    """
+    rows = sql.execute(
+        "SELECT i.record_id, i.external_id, count(*) FROM intents i WHERE i.tenant_id = %b AND i.record_id = ANY(%b) "
+        "AND i.installation_id = %b AND i.stream = %b AND i.operation = 'update' AND i.state <> 'rejected' "
         "AND i.cause IN (SELECT name FROM installations WHERE tenant_id = i.tenant_id) AND i.sent_at > greatest("
         "clock_timestamp() - interval '1 hour', (SELECT max(f.retry_at) FROM failed_records f WHERE "
         "f.tenant_id = i.tenant_id AND f.installation_id = i.installation_id AND f.stream = i.stream "
-        "AND f.external_id = i.external_id AND f.direction = 'out' AND f.state = 'waiting')) GROUP BY i.record_id",
+        "AND f.external_id = i.external_id AND f.direction = 'out' AND f.state = 'waiting')) "
+        "GROUP BY i.record_id, i.external_id",
         (context.tenant_id, uuids(ids), context.installation_id, context.stream),
     )
-    return {row[0]: row[1] for row in rows}
+    found: dict[uuid.UUID, dict[str, int]] = {}
+    for record_id, external_id, count in rows:
+        found.setdefault(record_id, {})[external_id] = count
+    return found
 
 
-def _drop(sql: Raw, context: PageContext, dropped: Sequence[tuple[uuid.UUID, str]]) -> None:
+def _drop(sql: Raw, context: PageContext, dropped: Sequence[tuple[uuid.UUID, str, int | None]]) -> None:
     if dropped:
-        ids, reasons = zip(*dropped, strict=True)
+        ids, reasons, versions = zip(*dropped, strict=True)
         sql.execute(
-            "UPDATE intents n SET state = 'dropped', error_message = t.m, mapping_version = %b::int, "
-            "settled_at = clock_timestamp(), again = false FROM unnest(%b::uuid[], %b::text[]) AS t(i, m) "
-            "WHERE n.tenant_id = %b AND n.id = t.i",
-            (context.mapping_version, uuids(ids), texts(reasons), context.tenant_id),
+            "UPDATE intents n SET state = 'dropped', error_message = t.m, mapping_version = nullif(t.v, '')::int, "
+            "settled_at = clock_timestamp(), again = false FROM unnest(%b::uuid[], %b::text[], %b::text[]) "
+            "AS t(i, m, v) WHERE n.tenant_id = %b AND n.id = t.i",
+            (uuids(ids), texts(reasons), texts([str(version or "") for version in versions]), context.tenant_id),
         )
         # What was refused before needs no other try.
         sql.execute(
@@ -256,17 +294,16 @@ def _mark_sent(sql: Raw, context: PageContext, sending: Sequence[Sending]) -> No
     sql.execute(
         "UPDATE intents n SET state = 'sent', operation = t.o, external_id = nullif(t.e, ''), "
         "version = nullif(t.v, ''), fields = t.f::jsonb, values = t.a::jsonb, payload = t.p::jsonb, sent_hash = t.h, "
-        "answer_hash = NULL, echoed_at = NULL, mapping_version = %b::int, again = t.g <> '', tries = n.tries + 1, "
+        "answer_hash = NULL, echoed_at = NULL, mapping_version = %b::int, again = false, tries = n.tries + 1, "
         "sent_at = clock_timestamp() "
-        "FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::bytea[], "
-        "%b::text[]) AS t(i, o, e, v, f, a, p, h, g) WHERE n.tenant_id = %b AND n.id = t.i",
+        "FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::bytea[]) "
+        "AS t(i, o, e, v, f, a, p, h) WHERE n.tenant_id = %b AND n.id = t.i",
         (
             context.mapping_version, uuids([item.id for item in sending]), texts([item.operation for item in sending]),
             texts([item.external_id or "" for item in sending]), texts([item.version or "" for item in sending]),
             texts([as_json(sorted(item.values)) for item in sending]),
             texts([as_json(dict(item.values)) for item in sending]),
             texts([as_json(dict(item.payload)) for item in sending]),
-            blobs([hash_of(item.values, item.values) for item in sending]),
-            texts(["more" if item.more else "" for item in sending]), context.tenant_id,
+            blobs([hash_of(item.values, item.values) for item in sending]), context.tenant_id,
         ),
     )  # fmt: skip

@@ -42,14 +42,17 @@ class Refusal:
 
 
 def refuse(sql: Raw, context: PageContext, refusals: Sequence[Refusal]) -> None:
-    """Settle writes as rejected or parked, and list their records among the failed ones with growing pauses."""
+    """Settle writes as rejected or parked, and list their records among the failed ones with growing pauses.
+
+    A record that has changed while it was refused may be good by now: intent_outcomes.again_after has it written again.
+    """
     if not refusals:
         return
     states = texts(["parked" if item.parks else "rejected" for item in refusals])
     sql.execute(
         "UPDATE intents n SET state = t.s, error_code = t.c, error_message = t.m, mapping_version = %b::int, "
-        "settled_at = clock_timestamp(), again = false FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[]) "
-        "AS t(i, s, c, m) WHERE n.tenant_id = %b AND n.id = t.i",
+        "settled_at = clock_timestamp(), again = n.again AND t.s = 'rejected' FROM unnest(%b::uuid[], %b::text[], "
+        "%b::text[], %b::text[]) AS t(i, s, c, m) WHERE n.tenant_id = %b AND n.id = t.i",
         (
             context.mapping_version, uuids([item.intent_id for item in refusals]), states,
             texts([item.code for item in refusals]), texts([item.sentence for item in refusals]), context.tenant_id,

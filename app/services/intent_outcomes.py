@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from app.arrays import blobs, texts, uuids
 from app.ids import raw_ids
-from app.services import intents, page_conflicts, page_writes
+from app.services import intents, page_conflicts, page_writes, runs
 from app.services.intent_claims import Sending
 from app.services.intent_failures import resolve
 from app.services.page_context import Out, PageContext
@@ -14,15 +14,19 @@ from app.services.page_writes import Raw, as_json
 from app.sync.echoes import hash_of
 from app.sync.outbound import Settled, settle
 from app.sync.plan import Held, Incoming, Linked, Plan, Write, difference
-from connectors.sdk import Written
+from connectors.sdk import External, Written
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A write and what the other side said: the record's id there, its version, and the record where it was sent back."""
+    """A write and what the other side said: the record's id there, its version, and the record where it was sent back.
+
+    `read`: what was found of a create whose answer was lost; it may have been changed since, so it is joined as read.
+    """
 
     sending: Sending
     written: Written
+    read: External | None = None
 
 
 def confirm(sql: Raw, context: PageContext, answers: Sequence[Answer]) -> None:
@@ -48,13 +52,21 @@ def confirm(sql: Raw, context: PageContext, answers: Sequence[Answer]) -> None:
         ),
     )  # fmt: skip
     resolve(sql, context, [answer.sending.record_id for answer in answers])
-    go_on(sql, context, [answer.sending.id for answer in answers])
+    go_on(sql, context, [answer.sending for answer in answers])
+    for answer in answers:
+        if answer.sending.doubt and answer.read is None:
+            # Long ago it may have been made, and changed since.
+            runs.queue_read(context.tenant_id, context.installation_id, context.stream, str(answer.written.id))
+    # What was deleted by another side while it was written is to go there as well.
+    here, dead = Out(context.installation_id, context.stream), [name for name, record in held.items() if record.deleted]
+    intents.plan(sql, context.tenant_id, [(here, name) for name in dead], cause=context.writer)
 
 
 def _settle(context: PageContext, answer: Answer, record: Held | None) -> Settled:
     data = answer.written.data
     mapped = context.mapping.apply(data).values if data is not None else None
-    return settle(answer.sending.values, mapped, record.data if record else {}, context.directions.incoming)
+    sending, data = answer.sending, record.data if record else {}
+    return settle(sending.values, mapped, data, context.directions.incoming, sending.base)
 
 
 def _link(sql: Raw, context: PageContext, answers: Sequence[Answer], settled: dict[uuid.UUID, Settled]) -> None:
@@ -71,7 +83,8 @@ def _link(sql: Raw, context: PageContext, answers: Sequence[Answer], settled: di
         "FROM unnest(%b::uuid[], %b::text[], %b::uuid[], %b::text[], %b::text[]) AS t(i, e, r, b, v) "
         "ON CONFLICT (tenant_id, installation_id, stream, external_id) DO UPDATE SET base = l.base || excluded.base, "
         "external_version = excluded.external_version, written_at = clock_timestamp(), deleted_at = NULL, "
-        "missing_passes = 0, updated_at = now()",
+        # What has been read of it before may be compared with another base now: the next reading counts as news.
+        "source_hash = '', missing_passes = 0, updated_at = now()",
         (
             context.tenant_id, context.installation_id, context.stream, context.mapping_version,
             uuids(raw_ids(len(answers))), texts(names), uuids([answer.sending.record_id for answer in answers]),
@@ -128,9 +141,10 @@ def _take_over(
         plan.writes.append(Write("updated", incoming, answer.sending.record_id, data, before, after, {}))
     page_writes.write_records(sql, context, plan)
     page_writes.write_changes(sql, context, plan, 0)
-    here = Out(context.installation_id, context.stream)
-    others = [(out, write.record_id) for write in plan.writes for out in context.outs if out != here]
-    intents.plan(sql, context.tenant_id, others, cause=context.writer)
+    here, changed = Out(context.installation_id, context.stream), [write.record_id for write in plan.writes]
+    shared = intents.shared(sql, context, changed) if changed else set()
+    rows = [(out, name) for name in changed for out in context.outs if out != here or name in shared]
+    intents.plan(sql, context.tenant_id, rows, cause=context.writer)
 
 
 def confirm_deleted(sql: Raw, context: PageContext, sendings: Sequence[Sending]) -> None:
@@ -153,23 +167,35 @@ def confirm_deleted(sql: Raw, context: PageContext, sendings: Sequence[Sending])
         (context.tenant_id, uuids(ids)),
     )
     resolve(sql, context, [item.record_id for item in sendings])
-    go_on(sql, context, ids)
+    go_on(sql, context, sendings)
 
 
 def put_back(
-    sql: Raw, context: PageContext, ids: Sequence[uuid.UUID], *, seconds: float = 0, state: str = "planned"
-) -> None:
-    """Have writes decided anew after `seconds`, or put them in doubt: no answer has come."""
+    sql: Raw, context: PageContext, ids: Sequence[uuid.UUID], *, seconds: float = 0, state: str = "planned",
+    absent: bool = False,
+) -> None:  # fmt: skip
+    """Have writes decided anew after `seconds`, or put them in doubt: no answer has come.
+
+    `absent` counts a search that found nothing; when enough have, the write is planned anew and the count with it.
+    """
     if ids:
+        tries = "tries" if not absent else "0" if state == "planned" else "tries + 1"
         sql.execute(
-            "UPDATE intents SET state = %b, due_at = clock_timestamp() + make_interval(secs => %b) "
+            f"UPDATE intents SET state = %b, due_at = clock_timestamp() + make_interval(secs => %b), tries = {tries} "  # noqa: S608  # constants
             "WHERE tenant_id = %b AND id = ANY(%b) AND state IN ('sent', 'in_doubt')",
             (state, float(seconds), context.tenant_id, uuids(ids)),
         )
 
 
-def go_on(sql: Raw, context: PageContext, ids: Sequence[uuid.UUID]) -> None:
-    """Plan anew what has changed again while it was being written."""
+def go_on(sql: Raw, context: PageContext, written: Sequence[Sending]) -> None:
+    """Plan anew what has changed again while it was being written, or waits to be written to another record as well."""
+    again_after(sql, context, [item.id for item in written])
+    here = Out(context.installation_id, context.stream)
+    intents.plan(sql, context.tenant_id, [(here, item.record_id) for item in written if item.more], cause="")
+
+
+def again_after(sql: Raw, context: PageContext, ids: Sequence[uuid.UUID]) -> None:
+    """Plan anew what has changed again while it was being written, or refused."""
     rows = sql.execute(
         "UPDATE intents SET again = false WHERE tenant_id = %b AND id = ANY(%b) AND again RETURNING record_id, cause",
         (context.tenant_id, uuids(ids)),

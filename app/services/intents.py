@@ -92,6 +92,17 @@ def drop_planned(tenant_id: uuid.UUID, record_ids: Sequence[uuid.UUID], *, reaso
     write(mine.where(Intent.state.in_(("sent", "in_doubt"))).values(again=False))
 
 
+def shared(sql: Raw, context: PageContext, record_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    """Return those of these records that several external records of the stream are linked to: all are kept equal."""
+    rows = sql.execute(
+        "SELECT record_id FROM links WHERE tenant_id = %b AND record_id = ANY(%b) AND installation_id = %b "
+        "AND stream = %b AND deleted_at IS NULL GROUP BY record_id HAVING count(*) > 1",
+        (context.tenant_id, uuids(record_ids), context.installation_id, context.stream),
+        binary=True,
+    )
+    return {row[0] for row in rows}
+
+
 def plan_missing(sql: Raw, context: PageContext, after: uuid.UUID, *, limit: int = 2000) -> uuid.UUID | None:
     """Plan to create over there what only the host has, by id and `limit` at a time.
 

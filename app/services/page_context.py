@@ -31,7 +31,8 @@ class PageContext:
     """Everything about a stream of a run that does not change from page to page.
 
     `outs` are all streams of the tenant that records of this type are written to, this one with them. `left_out` says
-    of mapped values why a filter leaves them out, None when none does. `promise` is what the dry run has predicted,
+    of mapped values why a filter leaves them out, None when none does. `tombstones`: incremental passes show what was
+    deleted. `promise` is what the dry run has predicted,
     while the run is held to it.
     """
 
@@ -48,6 +49,7 @@ class PageContext:
     outs: tuple[Out, ...] = ()
     left_out: Callable[[dict[str, Any]], str | None] | None = None
     trusted_clock: bool = False
+    tombstones: bool = False
     delete_policy: str = "mirror"
     run_id: uuid.UUID | None = None
     run_stream_id: uuid.UUID | None = None

@@ -58,7 +58,11 @@ def prepare(
     mapping: CompiledMapping, pages: Sequence[Page], *, map_all: bool, began: datetime | None = None
 ) -> Prepared:  # fmt: skip
     """Prepare pages; `map_all` where most of their records are likely to have changed. Needs no database."""
-    records = {record.id: record for page in pages for record in page.records}
+    records: dict[str, External] = {}
+    for page in pages:
+        records |= {record.id: record for record in page.records}
+        for external_id in page.deleted:
+            records.pop(external_id, None)
     hashes = {external_id: digest(record.data) for external_id, record in records.items()}
     mapped = {external_id: mapping.apply(record.data) for external_id, record in records.items()} if map_all else {}
     return Prepared(tuple(pages), records, hashes, mapped, began)
@@ -86,7 +90,9 @@ def apply_pages(
     links = {external_id: link for external_id, link in news.items() if link}
     found, page = sort(context, prepared, news), prepared.end.checkpoint.page
     _correct(sql, context, prepared, found)
+    # First, so that what was made anew with the key of a deleted one does not join that.
     gone = _tombstones(sql, context, prepared, before or Counts())
+    deleted = page_deletes.delete_links(sql, context, gone, page) if gone else 0
     known = _known(sql, context, found.incoming, links)
     plan = plan_page(
         found.incoming, known, context.directions, new_ids(len(found.incoming)) if found.incoming else [],
@@ -94,7 +100,7 @@ def apply_pages(
     )  # fmt: skip
     counts = count(context, prepared, found, plan)
     promises.check(context, before, counts)
-    counts.deleted = page_deletes.delete_links(sql, context, gone, page) if gone else 0
+    counts.deleted = deleted
     with sql.pipeline():
         _write(sql, context, plan, found, page)
         if context.run_stream_id:
@@ -146,11 +152,17 @@ def pass_on(sql: Raw, context: PageContext, plan: Plan) -> None:
     if not context.outs:
         return
     here = context.out
+    changed = [write.record_id for write in plan.writes if write.after and write.operation != "created"]
+    shared = intents.shared(sql, context, changed) if here and changed else set()
     rows = [
         (out, write.record_id)
         for write in plan.writes
         for out in context.outs
-        if (write.sends if out == here else write.operation in ("created", "restored") or write.after)
+        if (
+            write.sends or write.record_id in shared
+            if out == here
+            else write.operation in ("created", "restored") or write.after
+        )
     ]
     intents.plan(sql, context.tenant_id, rows, cause=context.writer)
 
@@ -236,7 +248,8 @@ def _known(sql: Raw, context: PageContext, incoming: list[Incoming], links: dict
 
 
 def _tombstones(sql: Raw, context: PageContext, prepared: Prepared, before: Counts) -> list[str]:
-    deleted = [external_id for page in prepared.pages for external_id in page.deleted]
+    # What a later page shows again is there again.
+    deleted = [name for page in prepared.pages for name in page.deleted if name not in prepared.records]
     if not deleted or context.delete_policy == "ignore":
         return []
     gone = [name for name, link in page_writes.find_links(sql, context, deleted).items() if not link.deleted]

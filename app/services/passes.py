@@ -63,6 +63,7 @@ def open_context(
         outs=intents.outs_of(tenant_id, installed.object_type),
         left_out=compile_filters(mapping.filters, targets) if mapping.filters else None,
         trusted_clock=declared.trusted_clock,
+        tombstones=declared.deleted is not None,
         delete_policy=installed.delete_policy,
         run_id=run.id if run else None,
         run_stream_id=run_stream.id if run_stream else None,
@@ -119,7 +120,9 @@ def finish_pass(context: PageContext, run_stream: RunStream, next_since: str | N
             installed.missing_after = uuid.UUID(int=0)
             intents.wake(context.tenant_id, context.installation_id)
         page_failures.resolve_unseen(page_writes.connection(), context)
-    installed.since = next_since
+    if not (context.full and context.tombstones and installed.since):
+        # A full pass shows no tombstones: those since the pass before are read by the next incremental one.
+        installed.since = next_since
     run_stream.state, run_stream.finished_at = "done", now()
     db.session.execute(
         PassPage.__table__.delete().where(
@@ -161,6 +164,7 @@ def _shows_all(run_stream: RunStream) -> bool:
     return run_stream.read > 0 and (run_stream.total is None or run_stream.read >= run_stream.total)
 
 
-def restart(run_stream: RunStream) -> None:
+def restart(run_stream: RunStream, installation_id: uuid.UUID) -> None:
     """Read the stream in full from the start: its cursor is no longer accepted. Nothing is deleted by that."""
+    get_installed(run_stream.tenant_id, installation_id, run_stream.stream).since = None
     run_stream.mode, run_stream.checkpoint, run_stream.state = "full", None, "waiting"

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from app.sync.merge import OURS, unsent
+
 SHARE = 0.20
 FLOOR = 20
 
@@ -33,4 +35,5 @@ def judge(candidates: int, live: int, *, seen: int | None, confirmed: bool) -> V
 
 def edited(base: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a record that were changed here since both sides agreed: a delete must not take them away."""
-    return {name: data.get(name) for name, value in base.items() if data.get(name) != value}
+    names = [name for name in base if not name.startswith(OURS)]
+    return {name: data.get(name) for name in unsent(data, base, names)}

@@ -45,6 +45,10 @@ class Merged:
 
 
 _NEVER = object()
+_NOTHING = (None, _NEVER)
+# `base` holds under this prefix what we have written where the other side keeps another form of it and the field does
+# not flow back: both are the value agreed on.
+OURS = "="
 
 
 def merge(
@@ -68,31 +72,46 @@ def merge(
             agreed[name] = there
             continue
         if last is not _NEVER and there == last:
+            if name in directions.incoming and base.get(OURS + name, _NEVER) == here:
+                values[name] = there
             continue  # Only we have changed it, or nobody may: it stays, and is sent where it may flow out.
-        if name not in directions.incoming:
-            if (here is None and last in (None, _NEVER)) or name not in directions.outgoing:
-                agreed[name] = here if last is _NEVER else last
-                continue
-            winner: Side | None = "ours"
-            policy = "out"
-        elif last is _NEVER and here is None:
-            winner, policy = "theirs", ""
-        elif last is _NEVER and there is None:
-            winner, policy = "ours", ""
-        elif last is not _NEVER and here == last:
-            winner, policy = "theirs", ""
-        else:
-            policy = directions.policies.get(name, directions.policy)
-            winner = newer if policy == "newest" else None if policy == "ask" else policy
+        if name not in directions.incoming and (name not in directions.outgoing or (here is None and last in _NOTHING)):
+            # Nothing is agreed on, and whoever writes it for the first time looks first: what is theirs is not lost.
+            agreed.pop(name, None)
+            continue
+        winner, policy = _judge(name, last, here, there, directions, newer)
         if policy:
             clashes.append(Clash(name, None if last is _NEVER else last, here, there, policy, winner))
         if winner == "theirs":
             values[name] = there
         if winner is not None:
             agreed[name] = there
+    _keep_forms(base, agreed)
     return Merged(values, agreed, tuple(clashes))
+
+
+def _judge(
+    name: str, last: Any, here: Any, there: Any, directions: Directions, newer: Side | None
+) -> tuple[Side | None, str]:
+    """Return who wins a field that differs, and the policy by which; none where only one side has anything to say."""
+    if last is _NEVER and there is None:
+        return "ours", ""
+    if name not in directions.incoming:
+        return "ours", "out"
+    if here is None if last is _NEVER else here == last:
+        return "theirs", ""
+    policy = directions.policies.get(name, directions.policy)
+    return newer if policy == "newest" else None if policy == "ask" else policy, policy
+
+
+def _keep_forms(base: Mapping[str, Any], agreed: dict[str, Any]) -> None:
+    for form in [name for name in base if name.startswith(OURS)]:
+        name = form.removeprefix(OURS)
+        if name in agreed and agreed[name] == base.get(name):
+            agreed[form] = base[form]
 
 
 def unsent(values: Mapping[str, Any], base: Mapping[str, Any], outgoing: Collection[str]) -> list[str]:
     """Return the outgoing fields in which the host's record differs from what was last agreed on, in a fixed order."""
-    return [name for name in sorted(outgoing) if values.get(name) != base.get(name)]
+    differs = [name for name in sorted(outgoing) if values.get(name) != base.get(name)]
+    return [name for name in differs if values.get(name) != base.get(OURS + name, _NEVER)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from app.sync.echoes import WRITES_AN_HOUR
-from app.sync.merge import unsent
+from app.sync.merge import OURS, unsent
 from app.sync.plan import Held
 
 Operation = Literal["create", "update", "delete", "drop", "park"]
@@ -13,13 +13,13 @@ Operation = Literal["create", "update", "delete", "drop", "park"]
 
 @dataclass(frozen=True, slots=True)
 class Tie:
-    """The link of the record to one external record of the stream. `waiting` are fields of an open conflict."""
+    """The link of the record to one external record. `waiting` are fields of an open conflict, as they are there."""
 
     external_id: str
     base: Mapping[str, Any]
     version: str | None = None
     deleted: bool = False
-    waiting: frozenset[str] = frozenset()
+    waiting: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +37,29 @@ class Abilities:
 
 @dataclass(frozen=True, slots=True)
 class Todo:
-    """`fields` of the host's record to send to `tie`; `reason` says why nothing is. `more`: another tie waits too."""
+    """`fields` of the host's record to send to `tie`; `reason` says why nothing is. `more`: another tie waits too.
+
+    `later`: what is dropped now is planned again after the full pass.
+    """
 
     operation: Operation
     fields: tuple[str, ...] = ()
     tie: Tie | None = None
     reason: str = ""
     more: bool = False
+    later: bool = False
 
 
 def decide(
-    record: Held, ties: Sequence[Tie], abilities: Abilities, *, left_out: str | None = None, writes_last_hour: int = 0,
-    again: bool = False,
+    record: Held, ties: Sequence[Tie], abilities: Abilities, *, left_out: str | None = None,
+    writes_last_hour: Mapping[str, int] | None = None, again: bool = False, unsure: bool = False,
 ) -> Todo:  # fmt: skip
     """Decide what to send for a record as it is now.
 
+    `writes_last_hour` are the updates of each external record that were caused by a change from another side.
     `left_out` is the filter that keeps it back. `again`: a person wants it created there once more after it was
-    deleted there. What was deleted there is not made again by itself.
+    deleted there, or when it was not known whether it is there. What was deleted there is not made again by itself.
+    `unsure`: a create of it waits for a person, because its answer was lost and nothing can be looked up.
     """
     live = [tie for tie in ties if not tie.deleted]
     if record.deleted:
@@ -61,6 +67,8 @@ def decide(
     if left_out:
         return Todo("drop", reason=left_out)
     if not live:
+        if unsure and not again:
+            return Todo("drop", reason="It may have been created there already.")
         return _decide_create(record, bool(ties) and not again, abilities)
     behind = [
         (tie, tuple(n for n in unsent(record.data, tie.base, abilities.outgoing) if n not in tie.waiting))
@@ -72,7 +80,8 @@ def decide(
     if "update" not in abilities.operations:
         return Todo("drop", reason="Records cannot be changed there.")
     tie, fields = behind[0]
-    if writes_last_hour >= WRITES_AN_HOUR:
+    # The first write is an answer to nobody.
+    if (writes_last_hour or {}).get(tie.external_id, 0) + 1 >= WRITES_AN_HOUR:
         return Todo("park", fields, tie, "ping_pong")
     return Todo("update", fields, tie, more=len(behind) > 1)
 
@@ -91,7 +100,7 @@ def _decide_create(record: Held, was_there: bool, abilities: Abilities) -> Todo:
     if "create" not in abilities.operations:
         return Todo("drop", reason="Records cannot be created there.")
     if not abilities.ready:
-        return Todo("drop", reason="The first full pass comes first.")
+        return Todo("drop", reason="The first full pass comes first.", later=True)
     fields = tuple(name for name in sorted(abilities.outgoing) if record.data.get(name) is not None)
     return Todo("create", fields) if fields else Todo("drop", reason="It has no value that flows out.")
 
@@ -106,12 +115,14 @@ class Settled:
 
 
 def settle(
-    sent: Mapping[str, Any], answered: Mapping[str, Any] | None, data: Mapping[str, Any], incoming: Collection[str]
-) -> Settled:
+    sent: Mapping[str, Any], answered: Mapping[str, Any] | None, data: Mapping[str, Any], incoming: Collection[str],
+    agreed: Mapping[str, Any],
+) -> Settled:  # fmt: skip
     """Compare what was sent with what the other side has made of it (D10: it trims, lower-cases, rounds).
 
     `answered` are the mapped values of the answer, None where it held no record. The other side's form of a value is
-    agreed on, and taken over here where it may flow in and nobody has changed the field since.
+    agreed on, and taken over here where it may flow in and nobody has changed the field since. Where it may not, both
+    forms are agreed on. `agreed` is the base before.
     """
     base, values, near = {}, {}, []
     for name, value in sent.items():
@@ -122,6 +133,8 @@ def settle(
             near.append(name)
             if name in incoming and data.get(name) == value:
                 values[name] = there
+        if name not in incoming and (there != value or OURS + name in agreed):
+            base[OURS + name] = value
     return Settled(base, values, tuple(near))
 
 

@@ -170,8 +170,10 @@ def _create(item: Incoming, fresh: Iterator[uuid.UUID], directions: Directions) 
     values = {**item.values, **item.given} if item.given else item.values
     if len(directions.incoming) < len(values):
         values = {name: value for name, value in values.items() if name in directions.incoming}
+    # What only flows out is not agreed on yet: nobody has a value here.
+    base = {name: value for name, value in item.values.items() if name in directions.incoming}
     sends = not directions.outgoing.isdisjoint(item.given)
-    return Write("created", item, next(fresh), values, {}, values, item.values, sends=sends)
+    return Write("created", item, next(fresh), values, {}, values, base, sends=sends)
 
 
 def _join(
@@ -221,9 +223,9 @@ def _join_deleted(
     if link and not link.deleted and all(link.base.get(name) == value for name, value in item.values.items()):
         return Write("same", item, record_id, record.data, {}, {}, link.base)
     values = {**record.data, **{n: v for n, v in item.values.items() if n in directions.incoming}}
-    before, after = difference(record.data, values)
     revived = link is not None and not link.deleted
-    merged = _give(item, Merged(values, dict(item.values), ()))
+    merged = _give(item, merge(link.base if link else {}, values, item.values, directions))
+    before, after = difference(record.data, merged.values)
     return _write("restored", item, record_id, merged, before, after, directions, revived=revived)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.sync.deletes import Verdict, judge
+from app.sync.deletes import Verdict, edited, judge
 
 APPLY, ASK, KEEP = Verdict(True, False), Verdict(False, True), Verdict(False, False)
 
@@ -25,3 +25,7 @@ APPLY, ASK, KEEP = Verdict(True, False), Verdict(False, True), Verdict(False, Fa
 )
 def test_the_guard(candidates: int, live: int, seen: int | None, confirmed: bool, expected: Verdict) -> None:
     assert judge(candidates, live, seen=seen, confirmed=confirmed) == expected
+
+
+def test_a_form_that_only_the_other_side_keeps_is_no_edit() -> None:
+    assert edited({"a": "a", "=a": " A ", "b": 1}, {"a": " A ", "b": 2}) == {"b": 2}

@@ -70,6 +70,12 @@ def test_an_empty_field_does_not_wipe_what_the_other_side_had_before_we_met() ->
     out = Directions(frozenset(), frozenset({"a"}))
     merged = merge({}, {"a": None}, {"a": 2}, out)
     assert unsent(merged.values, merged.base, out.outgoing) == []
+    assert "a" not in merged.base  # So the first write of it looks before.
+
+
+def test_a_side_that_has_nothing_gives_way_without_a_word() -> None:
+    out = Directions(frozenset(), frozenset({"a"}))
+    assert merge({}, {"a": 1}, {"a": None}, out).clashes == ()
 
 
 def test_our_own_write_coming_back_is_no_change() -> None:

@@ -86,6 +86,21 @@ def test_a_clash_that_a_person_must_settle_is_not_sent() -> None:
     assert [(c.base, c.ours, c.theirs) for c in write.open] == [("Rome", "Oslo", "Bonn")]
 
 
+def test_what_only_flows_out_is_not_agreed_on_by_a_record_that_is_new_here() -> None:
+    directions = Directions(frozenset({"city"}), frozenset({"city", "phone"}))
+    write = plan_page([incoming("x", city="Rome", phone="1")], Known(), directions, FRESH).writes[0]
+    assert (write.data, write.base) == ({"city": "Rome"}, {"city": "Rome"})
+
+
+def test_a_record_that_comes_back_keeps_what_only_flows_out() -> None:
+    directions = Directions(frozenset({"city"}), frozenset({"city", "phone"}))
+    held, link = {A: Held({"city": "Rome"}, True)}, linked(A, base={"city": "Rome"})
+    write = plan_page(
+        [incoming("x", city="Bonn", phone="1")], Known(links={"x": link}, held=held), directions, FRESH
+    ).writes[0]
+    assert (write.operation, write.base, write.sends) == ("restored", {"city": "Bonn"}, False)
+
+
 def test_an_edit_there_brings_back_what_was_deleted_here_and_says_so() -> None:
     held, link = {A: Held({"city": "Rome"}, True)}, linked(A, base={"city": "Rome"})
     write = planned([incoming("x", city="Bonn")], links={"x": link}, held=held).writes[0]
