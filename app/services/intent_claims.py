@@ -154,6 +154,7 @@ def _decide(
     ties, counts, unsure = _ties(sql, context, ids), _writes_last_hour(sql, context, ids), _unsure(sql, context, ids)
     undone = _deleted_by_undo(sql, context, [name for name in ties if name in held and held[name].deleted])
     here_only = replace(abilities, mirror_deletes=False)
+    ambiguous = _ambiguous(sql, context, [name for name in ids if name not in ties])
     sending: list[Sending] = []
     dropped: list[tuple[uuid.UUID, str, int | None]] = []
     refused: list[Refusal] = []
@@ -162,6 +163,9 @@ def _decide(
         record = held.get(record_id)
         if record is None:
             dropped.append((intent_id, "There is no such record any more.", None))
+            continue
+        if record_id in ambiguous:
+            dropped.append((intent_id, "A person must say first whether it is there already.", None))
             continue
         todo = decide(
             record, ties.get(record_id, ()), here_only if record_id in undone else abilities,
@@ -185,6 +189,19 @@ def _decide(
         resolve(sql, context, needless)
     refuse(sql, context, refused)
     return sending
+
+
+def _ambiguous(sql: Raw, context: PageContext, ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    """Return which of these records may be one that is there: a conflict asks which of them it is."""
+    if not ids:
+        return set()
+    rows = sql.execute(
+        "SELECT v::uuid FROM conflicts c, jsonb_array_elements_text(c.candidates) AS v WHERE c.tenant_id = %b "
+        "AND c.installation_id = %b AND c.stream = %b AND c.state = 'open' AND c.kind = 'match' "
+        "AND v::uuid = ANY(%b)",
+        (context.tenant_id, context.installation_id, context.stream, uuids(ids)),
+    )
+    return {row[0] for row in rows}
 
 
 def _left_out(context: PageContext, record: Held) -> str | None:

@@ -151,3 +151,14 @@ def test_a_delete_here_is_carried_over_and_an_edit_there_is_kept(sides: Sides) -
     assert "contact-6" in ids
     assert sides.record("person6@example.test")[1]["city"] == "Bonn"
     assert sides.owner.execute("SELECT kind, external_id FROM conflicts").fetchall() == [("deleted_here", "contact-6")]
+
+
+def test_a_record_that_may_be_there_already_is_not_made_there_again(sides: Sides) -> None:
+    with sides.apps["web"].app_context(), bind_tenant(sides.tenant_id), transaction():
+        for _ in range(2):
+            record_edits.create(sides.tenant_id, "contact", {"email": "person1@example.test"}, writer="Host")
+    sides.start()
+    assert sides.owner.execute("SELECT kind, state FROM conflicts WHERE state = 'open'").fetchall() == [
+        ("match", "open")
+    ]
+    assert len(sides.kinto.all("contacts")) == 30
