@@ -42,7 +42,7 @@ _logger = log.logger(__name__)
 
 @dataclass
 class _Work:
-    """One slice of sending; `seen` are the streams looked at in it."""
+    """One slice of sending; `seen` are the streams looked at in it, `stream` is the one that is sent to."""
 
     task: LeasedTask
     slice: Slice
@@ -51,6 +51,7 @@ class _Work:
     session: Session
     refreshed: bool = False
     seen: set[str] = field(default_factory=set)
+    stream: str = ""
 
 
 def send_intents(task: LeasedTask, slice_: Slice) -> Outcome:
@@ -64,6 +65,7 @@ def send_intents(task: LeasedTask, slice_: Slice) -> Outcome:
         sql = page_writes.connection()
         intent_claims.find_lost(sql, task.tenant_id, task.ref)
         retry = intent_claims.repeats(sql, task.tenant_id, task.ref)
+    work: _Work | None = None
     with log.bind(installation_id=str(task.ref)):
         try:
             connector, session = vendor_session(task.tenant_id, task.ref, retry=retry)
@@ -72,9 +74,9 @@ def send_intents(task: LeasedTask, slice_: Slice) -> Outcome:
                 if not _send_some(work):
                     break
         except StopError as stop:
-            return _stop(task, stop.error)
+            return _stop(task, stop.error, work)
         except ConnectorError as error:
-            return _stop(task, error)
+            return _stop(task, error, work)
     with transaction():
         tasks.fence(task)
         failed_records.sum_up(task.tenant_id, task.ref)
@@ -82,7 +84,7 @@ def send_intents(task: LeasedTask, slice_: Slice) -> Outcome:
     return Done()
 
 
-def _stop(task: LeasedTask, error: ConnectorError) -> Outcome:
+def _stop(task: LeasedTask, error: ConnectorError, work: _Work | None) -> Outcome:
     """The other side, not a record, is the trouble: nothing is lost, and it goes on when that is over."""
     assert task.ref is not None
     decision = decide(error, 0)
@@ -90,9 +92,12 @@ def _stop(task: LeasedTask, error: ConnectorError) -> Outcome:
     with transaction():
         tasks.fence(task)
         if isinstance(error, ScopeError):
+            stream = work.stream if work else ""
             problems.open_problem(
-                task.tenant_id, task.ref, "write_forbidden", error.user_message, error.fix, detail=error.message
-            )
+                task.tenant_id, task.ref, "write_forbidden",
+                f"The connected account may not change {stream or 'this data'} at the other side.", error.fix,
+                signature=problems.write_signature(stream), detail=f"{error.user_message} {error.message}",
+            )  # fmt: skip
         elif decision.kind == "block":
             runs.block(task.tenant_id, task.ref, decision, error)
             return Done()
@@ -109,6 +114,7 @@ def _send_some(work: _Work) -> bool:
         installation = runs.get_installation(task.tenant_id, work.installation_id)
         if stream is None:
             return passes.plan_missing(task.tenant_id, installation, work.connector.manifest)
+        work.stream = stream
         context = passes.open_context(task.tenant_id, installation, stream, work.connector.manifest)
         abilities = _abilities(work, context)
         if stream not in work.seen:

@@ -63,6 +63,14 @@ class Intent(TenantModel):
             Index("ix_intents_due", "tenant_id", "installation_id", "due_at", postgresql_where=text(LIVE)),
             Index("ix_intents_ledger", "tenant_id", "installation_id", "stream", "external_id", "sent_at"),
             Index("ix_intents_record", "tenant_id", "record_id", "id"),
+            Index(
+                "ix_intents_parked", "tenant_id", "installation_id", "stream",
+                postgresql_where=text("state = 'parked'"),
+            ),
+            Index(
+                "ix_intents_settled", "tenant_id", "installation_id", "settled_at",
+                postgresql_where=text("settled_at is not null"),
+            ),
             CheckConstraint("operation in ('decide', 'create', 'update', 'delete')", name="operation"),
             CheckConstraint(
                 "state in ('planned', 'sent', 'in_doubt', 'confirmed', 'rejected', 'parked', 'dropped')", name="state"

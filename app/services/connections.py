@@ -12,11 +12,9 @@ from app.errors import InvalidError, NotFoundError
 from app.models.connections import Connection
 from app.models.installations import Installation
 from app.services import audit, credentials, problems, tasks, vendor_hosts
+from app.sync.proofs import BY_TEST
 from app.tenancy import scoped
 from connectors.sdk import Account, Choice, ConnectorError, Manifest
-
-# What a working connection may have put right; the run that follows finds out.
-_CLOSED_BY_TEST = ("reconnect", "permission_missing", "settings_wrong")
 
 
 def get_connection(tenant_id: uuid.UUID, connection_id: uuid.UUID) -> Connection:
@@ -106,8 +104,8 @@ def accept(tenant_id: uuid.UUID, connection: Connection, account: Account) -> No
         connection.error_message = f"{account.name} is connected already, by the installation “{other}”."
         connection.error_fix = "That works, as long as the two sync different data. Else discard this draft."
     installation = installation_of(tenant_id, connection.id)
-    if installation.blocked_code in _CLOSED_BY_TEST:
-        problems.close(tenant_id, installation.id, installation.blocked_code)
+    problems.close_tested(tenant_id, installation.id)
+    if installation.blocked_code in BY_TEST:
         installation.blocked_code = None
         host = vendor_hosts.host_of(tenant_id, installation.id)
         tasks.add_task(tenant_id, "sync", "sync", str(installation.id), ref=installation.id, host=host)
@@ -121,8 +119,10 @@ def installation_of(tenant_id: uuid.UUID, connection_id: uuid.UUID) -> Installat
 def refuse(tenant_id: uuid.UUID, connection_id: uuid.UUID, error: ConnectorError) -> None:
     """The test has not worked: say why; a connection that worked before asks to be connected again."""
     connection = get_connection(tenant_id, connection_id)
-    connection.state = "reconnect" if connection.account_id and error.code == "reconnect" else "new"
-    if connection.account_id and error.code != "reconnect":
+    # A vendor that is down says nothing about an access that was refused before.
+    refused = error.code == "reconnect" or installation_of(tenant_id, connection_id).blocked_code == "reconnect"
+    connection.state = "reconnect" if connection.account_id and refused else "new"
+    if connection.account_id and not refused:
         connection.state = "ready" if connection.tested_at else "new"
     connection.error_code, connection.error_message, connection.error_fix = error.code, error.user_message, error.fix
 

@@ -52,6 +52,12 @@ class Cause:
         )  # fmt: skip
 
 
+def cause_of(signature: str) -> Cause:
+    """Return the cause that the signature of a problem of failed records names."""
+    kind, stream, code, name = (signature.split(":", 3) + [""] * 3)[:4]
+    return Cause("in" if kind == "records" else "out", stream, code, name)
+
+
 @dataclass(frozen=True)
 class CauseCount:
     """How many records have a cause, what is said of one of them, and when the next is tried again."""

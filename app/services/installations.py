@@ -208,7 +208,7 @@ def resume(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, user_id: uuid.UU
     if installation.state != "paused":
         return
     installation.state, installation.paused_reason, installation.failures_in_row = "active", None, 0
-    problems.close(tenant_id, installation_id, "paused_by_itself")
+    problems.close(tenant_id, installation_id, "paused_by_itself", by="resumed")
     _set_active(tenant_id, installation_id, active=True)
     runs.start_run(tenant_id, installation_id, trigger="manual", user_id=user_id)
     audit.write(tenant_id, "installation.resumed", "installation", str(installation.id), installation.name)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from app.arrays import blobs, texts, uuids
 from app.ids import raw_ids
-from app.services import intents, page_conflicts, page_writes, runs
+from app.services import intents, page_conflicts, page_writes, problems, runs
 from app.services.intent_claims import Sending
 from app.services.intent_failures import resolve
 from app.services.page_context import Out, PageContext
@@ -52,6 +52,7 @@ def confirm(sql: Raw, context: PageContext, answers: Sequence[Answer]) -> None:
         ),
     )  # fmt: skip
     resolve(sql, context, [answer.sending.record_id for answer in answers])
+    problems.close_written(context.tenant_id, context.installation_id, context.stream)
     go_on(sql, context, [answer.sending for answer in answers])
     for answer in answers:
         if answer.sending.doubt and answer.read is None:

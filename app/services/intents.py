@@ -160,7 +160,7 @@ def answer_deletes(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, delete: 
     )  # fmt: skip
     fresh = {"state": "planned", "operation": "delete", "settled_at": None, "due_at": now()}
     count = write(asked.values({"error_code": None, **(fresh if delete else {"state": "dropped"})}))
-    problems.close(tenant_id, installation_id, "deletes_out_ask")
+    problems.close(tenant_id, installation_id, "deletes_out_ask", by="decided")
     if delete and count:
         wake(tenant_id, installation_id)
     return count
@@ -172,6 +172,13 @@ def wake(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, due_at: datetime |
     tasks.add_task(
         tenant_id, "sync", "send_intents", str(installation_id), ref=installation_id, due_at=due_at, host=host
     )
+
+
+def send_now(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:
+    """Have what waits sent at once, also what was put off after a failure."""
+    mine = (Intent.tenant_id == tenant_id, Intent.installation_id == installation_id)
+    write(update(Intent).where(*mine, Intent.state == "planned").values(due_at=now()))
+    wake(tenant_id, installation_id)
 
 
 def wake_waiting(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:
@@ -215,18 +222,15 @@ def list_of_record(tenant_id: uuid.UUID, record_id: uuid.UUID, *, limit: int = 1
     return list(db.session.scalars(query))
 
 
-def count_waiting(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> int:
-    """Return how many writes of an installation wait or are under way; 10,001 stands for more."""
-    some = (
-        select(Intent.id)
-        .where(Intent.tenant_id == tenant_id, Intent.installation_id == installation_id, Intent.state.in_(LIVE_STATES))
-        .limit(10_001)
-        .subquery()
-    )
-    return db.session.scalar(select(func.count()).select_from(some)) or 0
+def count_waiting(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> dict[str, int]:
+    """Return state -> number of writes of an installation that wait or are under way; 10,001 of all stand for more."""
+    mine = (Intent.tenant_id == tenant_id, Intent.installation_id == installation_id)
+    some = select(Intent.state).where(*mine, Intent.state.in_(LIVE_STATES)).limit(10_001).subquery()
+    rows = db.session.execute(select(some.c.state, func.count()).group_by(some.c.state))
+    return {row[0]: row[1] for row in rows}
 
 
-def count_done(tenant_id: uuid.UUID, installation_id: uuid.UUID, since: datetime) -> dict[str, Any]:
+def count_done(tenant_id: uuid.UUID, installation_id: uuid.UUID, since: datetime) -> dict[str, int]:
     """Return state -> number of writes of an installation that were settled since a moment."""
     rows = db.session.execute(
         select(Intent.state, func.count())

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select, text, update
@@ -13,13 +14,12 @@ from app.errors import NotFoundError
 from app.ids import new_id
 from app.models.runs import Conflict, FailedRecord, Problem
 from app.services import conflict_ends, fleet
+from app.sync.proofs import BY_TEST, NOT_BY_RUN, SENTENCES, Proof
 from app.tenancy import scoped
 
 _OPEN = Problem.state == "open"
 # Literal, as the index has it: with bound values the plan PostgreSQL keeps from the tenth use on finds no such index.
 _OPEN_INDEX = text("state = 'open'")
-# These close when the records are in order or a person has decided, however well a run works.
-_NOT_OF_RUNS = ("records_refused", "conflicts_open", "schema_drift")
 
 
 def open_problem(
@@ -34,12 +34,16 @@ def open_problem(
     count: int | None = None,
     run_id: uuid.UUID | None = None,
     stops_sync: bool = False,
+    seen_at: datetime | None = None,
 ) -> None:
-    """Open a problem, or count one more of an open one with the same signature (`count` sets it instead)."""
+    """Open a problem, or count one more of an open one with the same signature (`count` sets it instead).
+
+    `seen_at` is when it was met last, now unless it is told.
+    """
     row: dict[str, Any] = {
         "tenant_id": tenant_id, "id": new_id(), "installation_id": installation_id, "signature": signature or code,
         "code": code, "message": message, "fix": fix, "detail": detail[:2000], "count": count or 1, "run_id": run_id,
-        "stops_sync": stops_sync, "created_at": now(), "last_seen_at": now(),
+        "stops_sync": stops_sync, "created_at": now(), "last_seen_at": seen_at or now(),
     }  # fmt: skip
     fleet.touch(tenant_id, installation_id)
     statement = insert(Problem).values(row)
@@ -54,28 +58,36 @@ def open_problem(
     )
 
 
-def close(tenant_id: uuid.UUID, installation_id: uuid.UUID, code: str) -> None:
-    """Close the open problems of one code."""
-    _close(tenant_id, installation_id, Problem.code == code)
+def close(tenant_id: uuid.UUID, installation_id: uuid.UUID, code: str, *, by: Proof) -> None:
+    """Close the open problems of one code; `by` says what has proved that they are solved."""
+    _close(tenant_id, installation_id, Problem.code == code, by)
 
 
 def close_run_problems(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, but: Collection[str] = ()) -> None:
     """A run has worked to its end: close what a run can prove, but for signatures of `but`."""
-    _close(tenant_id, installation_id, Problem.code.not_in(_NOT_OF_RUNS) & Problem.signature.not_in(but))
+    _close(tenant_id, installation_id, Problem.code.not_in(NOT_BY_RUN) & Problem.signature.not_in(but), "run")
 
 
-def close_streams(tenant_id: uuid.UUID, installation_id: uuid.UUID, streams: Collection[str]) -> None:
+def close_tested(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:
+    """A test of the connection has succeeded: close what it proves."""
+    _close(tenant_id, installation_id, Problem.code.in_(BY_TEST) & Problem.stops_sync, "test")
+
+
+def close_streams(
+    tenant_id: uuid.UUID, installation_id: uuid.UUID, streams: Collection[str], *, by: Proof = "stream"
+) -> None:
     """Close what is open about single streams: they have been read, or their trouble is that of the whole run now."""
-    about = Problem.signature.in_([stream_signature(stream) for stream in streams])
-    mine = (Problem.tenant_id == tenant_id, Problem.installation_id == installation_id)
-    # Looked for first: hardly ever is there one, and closing writes the status of the installation anew.
-    if db.session.scalar(select(Problem.id).where(*mine, _OPEN, about).limit(1)) is not None:
-        _close(tenant_id, installation_id, about)
+    _close_found(tenant_id, installation_id, [stream_signature(stream) for stream in streams], by)
 
 
-def close_signature(tenant_id: uuid.UUID, installation_id: uuid.UUID, signature: str) -> None:
+def close_written(tenant_id: uuid.UUID, installation_id: uuid.UUID, stream: str) -> None:
+    """The other side has accepted a write to a stream: it is not forbidden any more."""
+    _close_found(tenant_id, installation_id, [write_signature(stream), write_signature("")], "write")
+
+
+def close_signature(tenant_id: uuid.UUID, installation_id: uuid.UUID, signature: str, *, by: Proof = "decided") -> None:
     """Close the open problem of one signature."""
-    _close(tenant_id, installation_id, Problem.signature == signature)
+    _close(tenant_id, installation_id, Problem.signature == signature, by)
 
 
 def stream_signature(stream: str) -> str:
@@ -83,17 +95,30 @@ def stream_signature(stream: str) -> str:
     return f"permission_missing:{stream}"
 
 
+def write_signature(stream: str) -> str:
+    """Return the signature of the problem that a stream may not be written to; which one may not be known."""
+    return f"write_forbidden:{stream}" if stream else "write_forbidden"
+
+
 def close_all(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:
     """The installation is gone: nothing is left to act on."""
-    _close(tenant_id, installation_id, Problem.state == "open")
+    _close(tenant_id, installation_id, Problem.state == "open", "removed")
 
 
-def _close(tenant_id: uuid.UUID, installation_id: uuid.UUID, condition: Any) -> None:
+def _close_found(tenant_id: uuid.UUID, installation_id: uuid.UUID, signatures: list[str], by: Proof) -> None:
+    # Looked for first: hardly ever is there one, and closing writes the status of the installation anew.
+    about = Problem.signature.in_(signatures)
+    mine = (Problem.tenant_id == tenant_id, Problem.installation_id == installation_id)
+    if db.session.scalar(select(Problem.id).where(*mine, _OPEN, about).limit(1)) is not None:
+        _close(tenant_id, installation_id, about, by)
+
+
+def _close(tenant_id: uuid.UUID, installation_id: uuid.UUID, condition: Any, by: Proof) -> None:
     fleet.touch(tenant_id, installation_id)
     db.session.execute(
         update(Problem)
         .where(Problem.tenant_id == tenant_id, Problem.installation_id == installation_id, _OPEN, condition)
-        .values(state="closed", closed_at=now())
+        .values(state="closed", closed_at=now(), closed_by=SENTENCES[by])
     )
 
 
@@ -113,6 +138,7 @@ def sum_up_failed_records(tenant_id: uuid.UUID, installation_id: uuid.UUID, run_
             FailedRecord.field,
             func.count(),
             func.min(FailedRecord.message),
+            func.max(FailedRecord.last_failed_at),
         )
         .where(
             FailedRecord.tenant_id == tenant_id,
@@ -122,41 +148,43 @@ def sum_up_failed_records(tenant_id: uuid.UUID, installation_id: uuid.UUID, run_
         .group_by(FailedRecord.direction, FailedRecord.stream, FailedRecord.code, FailedRecord.field)
     ).all()
     signatures = []
-    for direction, stream, code, field, count, message in groups:
+    for direction, stream, code, field, count, message, seen_at in groups:
         signature = f"{'records' if direction == 'in' else 'records_out'}:{stream}:{code}:{field or ''}"
         signatures.append(signature)
         number = f"{count:,} {stream}: " if count > 1 else f"1 of the {stream}: "
         open_problem(
             tenant_id, installation_id, "records_refused", number + message,
             "Correct the value where it comes from, or change the mapping, then retry these records.",
-            signature=signature, count=count, run_id=run_id,
+            signature=signature, count=count, run_id=run_id, seen_at=seen_at,
         )  # fmt: skip
     _close(
-        tenant_id, installation_id,
+        tenant_id,
+        installation_id,
         (Problem.code == "records_refused") & Problem.signature.not_in(signatures),
-    )  # fmt: skip
+        "settled",
+    )
 
 
 def sum_up_conflicts(tenant_id: uuid.UUID, installation_id: uuid.UUID, run_id: uuid.UUID | None = None) -> None:
     """Make one problem of the open conflicts of each stream, with their count; close those that have none any more."""
     conflict_ends.sweep(tenant_id, installation_id)
     groups = db.session.execute(
-        select(Conflict.stream, func.count())
+        select(Conflict.stream, func.count(), func.max(Conflict.created_at))
         .where(Conflict.tenant_id == tenant_id, Conflict.installation_id == installation_id, Conflict.state == "open")
         .group_by(Conflict.stream)
     ).all()
-    for stream, count in groups:
+    for stream, count, seen_at in groups:
         open_problem(
             tenant_id, installation_id, "conflicts_open",
             f"{count:,} {stream} wait for a decision" if count > 1 else f"1 of the {stream} waits for a decision",
             "Choose a value for each. Until then both sides keep their own.",
-            signature=f"conflicts:{stream}", count=count, run_id=run_id,
+            signature=f"conflicts:{stream}", count=count, run_id=run_id, seen_at=seen_at,
         )  # fmt: skip
     mine = (Problem.tenant_id == tenant_id, Problem.installation_id == installation_id)
     settled = (Problem.code == "conflicts_open") & Problem.signature.not_in([f"conflicts:{row[0]}" for row in groups])
     # Looked for first, as above.
     if db.session.scalar(select(Problem.id).where(*mine, _OPEN, settled).limit(1)) is not None:
-        _close(tenant_id, installation_id, settled)
+        _close(tenant_id, installation_id, settled, "settled")
 
 
 def list_open(tenant_id: uuid.UUID, installation_id: uuid.UUID | None = None) -> list[Problem]:
@@ -165,6 +193,18 @@ def list_open(tenant_id: uuid.UUID, installation_id: uuid.UUID | None = None) ->
     if installation_id:
         query = query.where(Problem.installation_id == installation_id)
     return list(db.session.scalars(query.limit(200)))
+
+
+def list_closed(
+    tenant_id: uuid.UUID, installation_id: uuid.UUID | None = None, *, before: uuid.UUID | None = None, limit: int = 50
+) -> list[Problem]:
+    """Return the problems that are solved, newest first; `before` is the id the last page ended with."""
+    query = scoped(Problem, tenant_id).where(Problem.state == "closed")
+    if installation_id:
+        query = query.where(Problem.installation_id == installation_id)
+    if before:
+        query = query.where(Problem.id < before)
+    return list(db.session.scalars(query.order_by(Problem.id.desc()).limit(limit)))
 
 
 def count_open(tenant_id: uuid.UUID) -> int:

@@ -14,6 +14,7 @@ from app.ids import first_at
 from app.models.accounts import Invitation
 from app.models.connections import OAuthState
 from app.models.installations import Preview
+from app.models.intents import Intent
 from app.models.mails import Mail
 from app.models.records import Change
 from app.models.runs import Conflict, FailedRecord, HttpExchange, Problem, Run
@@ -37,6 +38,12 @@ def _rules(settings: Settings) -> list[tuple[Any, ColumnElement[bool]]]:
     return [
         (Run, (Run.created_at < before(settings.keep_runs_days)) & Run.state.in_(("done", "failed", "stopped"))),
         (Change, Change.id < first_at(before(settings.keep_changes_days))),
+        # What somebody still has to decide about stays.
+        (
+            Intent,
+            (Intent.settled_at < before(settings.keep_changes_days))
+            & Intent.state.in_(("confirmed", "rejected", "dropped")),
+        ),
         (HttpExchange, HttpExchange.created_at < before(settings.keep_exchanges_days)),
         (Task, Task.finished_at < before(settings.keep_tasks_days)),
         (Mail, Mail.created_at < before(settings.keep_mail_days)),

@@ -11,7 +11,7 @@ from app.clock import now
 from app.db import db
 from app.models.records import Link
 from app.models.runs import Conflict, FailedRecord, HttpExchange, Run, RunStream
-from app.services import runs
+from app.services import failed_records, intents, runs
 from app.tenancy import scoped
 
 COUNTERS = ("read", "created", "updated", "linked", "unchanged", "deleted", "failed", "conflicts")
@@ -131,6 +131,28 @@ def counts(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Counts:
         for query in (select(func.count()).select_from(some), changed, failed, open_conflicts)
     ]
     return Counts(*map(int, numbers))
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """Writes to the other side: what waits and goes by itself, of what no answer came, and what became of a day's."""
+
+    waiting: int
+    in_doubt: int
+    written: int
+    refused: int
+
+
+def count_outgoing(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Outgoing:
+    """Return the counts of what is written to the other side."""
+    live = intents.count_waiting(tenant_id, installation_id)
+    done = intents.count_done(tenant_id, installation_id, now() - timedelta(days=1))
+    doubtful = select(func.count()).where(
+        FailedRecord.tenant_id == tenant_id, FailedRecord.installation_id == installation_id,
+        FailedRecord.state == "parked", FailedRecord.code == failed_records.IN_DOUBT,
+    )  # fmt: skip
+    in_doubt = live.pop("in_doubt", 0) + int(db.session.scalar(doubtful) or 0)
+    return Outgoing(sum(live.values()), in_doubt, done.get("confirmed", 0), done.get("rejected", 0))
 
 
 def list_streams(tenant_id: uuid.UUID, run_id: uuid.UUID) -> list[RunStream]:

@@ -181,24 +181,28 @@ def finish(tenant_id: uuid.UUID, run: Run) -> None:
 
     A stream that may not be read is a problem of its own. When none could be read the run has failed.
     """
-    end = end_of(_stream_ends(tenant_id, run.id))
+    ends = _stream_ends(tenant_id, run.id)
+    end = end_of(ends)
     if end.kind == "failed":
         first = end.failed[0]
         error = ScopeError(f"No stream may be read: {', '.join(s.stream for s in end.failed)}.",
                            user_message=first.message, fix=first.fix, code=first.code or "")  # fmt: skip
-        problems.close_streams(tenant_id, run.installation_id, [stream.stream for stream in end.failed])
+        problems.close_streams(tenant_id, run.installation_id, [stream.stream for stream in end.failed], by="moved")
         fail(tenant_id, run, Decision("block", error.code), error)
         return
     run.state, run.finished_at = "done", now()
     installation = get_installation(tenant_id, run.installation_id)
-    installation.failures_in_row, installation.last_success_at, installation.blocked_code = 0, now(), None
+    installation.failures_in_row, installation.last_success_at = 0, now()
     for stream in end.failed:
         problems.open_problem(
             tenant_id, run.installation_id, stream.code or "", f"{stream.stream.capitalize()}: {stream.message}",
             stream.fix, signature=problems.stream_signature(stream.stream), run_id=run.id,
         )  # fmt: skip
     still = [problems.stream_signature(stream.stream) for stream in end.failed]
-    problems.close_run_problems(tenant_id, run.installation_id, but=still)
+    if ends:
+        # A run without a stream has made no call, and proves nothing.
+        installation.blocked_code = None
+        problems.close_run_problems(tenant_id, run.installation_id, but=still)
     intents.wake_waiting(tenant_id, run.installation_id)
     drift.plan_check(tenant_id, run.installation_id)
     failed_records.sum_up(tenant_id, run.installation_id, run.id)
@@ -281,7 +285,7 @@ def _pause(installation: Installation, run: Run, error: ConnectorError) -> None:
     installation.state, installation.paused_reason = "paused", message
     mine = (Schedule.tenant_id == tenant_id, Schedule.installation_id == installation.id)
     db.session.execute(update(Schedule).where(*mine).values(active=False, next_due_at=None, promised_at=None))
-    problems.close(tenant_id, installation.id, "pause_ahead")
+    problems.close(tenant_id, installation.id, "pause_ahead", by="moved")
     problems.open_problem(
         tenant_id, installation.id, "paused_by_itself", f"{message} The last one: {error.user_message}",
         "Solve the other problem of this installation, then resume it. What has changed meanwhile is read after that.",
@@ -321,8 +325,11 @@ _QUESTIONS = {"deletes": _about_deletes, "promise": promises.put_question}
 
 
 def _close_question(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:
-    for code in ("deletes_ask", "promise_ask"):
-        problems.close(tenant_id, installation_id, code)
+    """Somebody has answered: nothing is asked any more, unless another run still does."""
+    db.session.flush()
+    if not _asking(tenant_id, installation_id):
+        for code in ("deletes_ask", "promise_ask"):
+            problems.close(tenant_id, installation_id, code, by="decided")
 
 
 def keep_exchanges(tenant_id: uuid.UUID, run: Run, exchanges: list[Exchange]) -> None:

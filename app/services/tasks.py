@@ -201,6 +201,13 @@ def is_live(tenant_id: uuid.UUID, kind: str, key: str) -> bool:
     return db.session.scalar(query) is not None
 
 
+def is_due(tenant_id: uuid.UUID, kind: str, key: str) -> bool:
+    """Whether such a task is being worked on, or is about to be."""
+    soon = or_(Task.state == "leased", Task.due_at <= now() + timedelta(seconds=2))
+    query = select(Task.id).where(Task.tenant_id == tenant_id, Task.kind == kind, Task.key == key, _LIVE, soon)
+    return db.session.scalar(query) is not None
+
+
 def others_wait(task: LeasedTask) -> bool:
     """Whether another tenant has due work in this task's lane."""
     query = text("SELECT lane_waits(:lane, :tenant)")

@@ -133,7 +133,7 @@ def act(installation_id: uuid.UUID, failed_id: uuid.UUID, act: str) -> Response:
 
 
 @blueprint.post("/<uuid:failed_id>/value")
-@requires("member")
+@requires("admin")
 def correct(installation_id: uuid.UUID, failed_id: uuid.UUID) -> Response:
     failed = _find(installation_id, failed_id)
     fields = {item.field.name: item.field for item in corrections.list_corrections(failed)}

@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 from app.access import requires, viewer
 from app.errors import AppError
 from app.htmx import go, render, stop_polling
-from app.services import installations, listings, problems, run_reports, runs, upgrades
+from app.services import installations, listings, problems, repair_cards, run_reports, runs, upgrades
 from app.transaction import transaction
 
 blueprint = Blueprint("installations", __name__, url_prefix="/installations")
@@ -44,10 +44,13 @@ def show(installation_id: uuid.UUID) -> Response:
     if context["installation"].state == "setting_up":
         return go(f"/installations/{installation_id}/setup/{context['installation'].step}")
     live = context["overview"].live_run
+    flows_out = any(stream.enabled and stream.direction != "in" for stream in context["streams"])
     return render(
         "installations/show.html", tab="overview", rows=run_reports.list_runs(tenant_id, installation_id, limit=24),
         progress=run_reports.get_progress(tenant_id, live.id) if live else None,
         counts=run_reports.counts(tenant_id, installation_id),
+        outgoing=run_reports.count_outgoing(tenant_id, installation_id) if flows_out else None,
+        cards={problem.id: repair_cards.card_of(problem, context["manifest"]) for problem in context["problems"]},
         newer=upgrades.newer_version(context["installation"]), **context,
     )  # fmt: skip
 

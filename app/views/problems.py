@@ -1,23 +1,56 @@
-"""Problems: what someone must act on."""
+"""Problems: what someone must act on, each as a card with one button, and those that are solved."""
 
 import uuid
+from typing import Any
 
-from flask import Blueprint
+from flask import Blueprint, flash, request
 from werkzeug.wrappers import Response
 
 from app.access import requires, viewer
-from app.htmx import render
-from app.services import connections, installations, listings, problems, run_reports
+from app.htmx import go, render, stop_polling
+from app.models.runs import Problem
+from app.services import (
+    audit,
+    connections,
+    installations,
+    intents,
+    listings,
+    problems,
+    repair_cards,
+    repairs,
+    run_reports,
+)
+from app.transaction import transaction
 
 blueprint = Blueprint("problems", __name__, url_prefix="/problems")
+_SIZE = 50
 
 
 @blueprint.get("")
 @requires("member")
 def index() -> Response:
-    tenant_id = viewer().tenant_id
+    tenant_id, inside, before = viewer().tenant_id, request.args.get("in", type=uuid.UUID), None
     overviews = {o.installation.id: o for o in installations.list_overviews(tenant_id)}
-    return render("problems/index.html", problems=problems.list_open(tenant_id), overviews=overviews)
+    solved = request.args.get("show") == "solved"
+    if solved:
+        before = request.args.get("before", type=uuid.UUID)
+        found = problems.list_closed(tenant_id, inside, before=before, limit=_SIZE + 1)
+    else:
+        found = problems.list_open(tenant_id, inside)
+    shown = found[:_SIZE] if solved else found
+    return render(
+        "problems/index.html", problems=shown, overviews=overviews, solved=solved, inside=overviews.get(inside) if inside else None,
+        cards={} if solved else cards_of(shown, overviews), older=shown[-1].id if len(found) > len(shown) else None,
+    )  # fmt: skip
+
+
+def cards_of(found: list[Problem], overviews: dict[uuid.UUID, Any]) -> dict[uuid.UUID, repair_cards.Card]:
+    """Return the card of each problem by its id."""
+    manifests = {key: listings.manifest_of(item.installation.listing_version_id) for key, item in overviews.items()}
+    return {
+        problem.id: repair_cards.card_of(problem, manifests[problem.installation_id])
+        for problem in found if problem.installation_id in manifests
+    }  # fmt: skip
 
 
 @blueprint.get("/<uuid:problem_id>")
@@ -26,9 +59,41 @@ def show(problem_id: uuid.UUID) -> Response:
     tenant_id = viewer().tenant_id
     problem = problems.get_problem(tenant_id, problem_id)
     installation = installations.get_installation(tenant_id, problem.installation_id)
-    return render(
-        "problems/show.html", problem=problem, installation=installation,
-        manifest=listings.manifest_of(installation.listing_version_id),
+    manifest = listings.manifest_of(installation.listing_version_id)
+    card = repair_cards.card_of(problem, manifest)
+    trying = repairs.is_tried(tenant_id, problem, card.tries)
+    response = render(
+        "problems/show.html", "problems/_problem.html", problem=problem, installation=installation, manifest=manifest, card=card, trying=trying,
+        affected=repairs.affected(tenant_id, problem), earlier=repairs.earlier(tenant_id, problem),
         connection=connections.get_connection(tenant_id, installation.connection_id),
         exchanges=run_reports.list_exchanges(tenant_id, problem.run_id)[-3:] if problem.run_id and viewer().may("admin") else [],
     )  # fmt: skip
+    return response if trying else stop_polling(response)
+
+
+@blueprint.post("/<uuid:problem_id>/try")
+@requires("member")
+def try_now(problem_id: uuid.UUID) -> Response:
+    who = viewer()
+    problem = problems.get_problem(who.tenant_id, problem_id)
+    installation = installations.get_installation(who.tenant_id, problem.installation_id)
+    card = repair_cards.card_of(problem, listings.manifest_of(installation.listing_version_id))
+    with transaction():
+        repairs.try_now(who.tenant_id, problem, card.tries, who.user.id)
+        audit.write(who.tenant_id, "problem.tried", "problem", str(problem_id), installation.name, code=problem.code)
+    return go(f"/problems/{problem_id}")
+
+
+@blueprint.post("/<uuid:problem_id>/deletes")
+@requires("admin")
+def answer_deletes(problem_id: uuid.UUID) -> Response:
+    tenant_id = viewer().tenant_id
+    problem = problems.get_problem(tenant_id, problem_id)
+    delete = request.form.get("delete") == "yes"
+    with transaction():
+        count = intents.answer_deletes(tenant_id, problem.installation_id, delete=delete)
+        audit.write(
+            tenant_id, "deletes.confirmed" if delete else "deletes.declined", "problem", str(problem_id), records=count
+        )
+    flash(f"{count:,} records are deleted there now." if delete else f"{count:,} records stay there.")
+    return go(f"/problems/{problem_id}")

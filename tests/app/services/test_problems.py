@@ -29,6 +29,6 @@ def test_equal_errors_are_one_problem_whatever_plan_is_kept(
     rows = owner.execute("SELECT code, count, state FROM problems").fetchall()
     assert rows == [("vendor_down", 8, "open")]
     with bind_tenant(tenant_id), transaction():
-        problems.close(tenant_id, installation_id, "vendor_down")
+        problems.close(tenant_id, installation_id, "vendor_down", by="run")
         problems.open_problem(tenant_id, installation_id, "vendor_down", "It is down.", "Wait.")
     assert owner.execute("SELECT state, count FROM problems ORDER BY id").fetchall() == [("closed", 8), ("open", 1)]
