@@ -77,9 +77,8 @@ def _stories(
 ) -> tuple[dict[uuid.UUID, Record], list[Story]]:
     """Return the records of a batch and their stories, without those whose first change an earlier batch has had."""
     ids = list(set(record_ids))
-    records = scoped(Record, tenant_id).where(Record.id.in_(ids)).order_by(Record.id)
-    records = records.execution_options(populate_existing=True)
-    held = {record.id: record for record in db.session.scalars(records.with_for_update() if lock else records)}
+    present = scoped(Record, tenant_id).where(Record.id.in_(ids)).execution_options(populate_existing=True)
+    held = record_edits.hold(tenant_id, ids) if lock else {r.id: r for r in db.session.scalars(present)}
     fresh = {
         name: found for name, found in _done(tenant_id, run_id, ids).items()
         if name in held and (not position or found[0][0] > position)

@@ -77,7 +77,7 @@ def show_undo(run_id: uuid.UUID) -> Response:
         "runs/undo.html", "runs/_undo.html", undo=undo, run=undo.run, installation=installation,
         manifest=listings.manifest_of(undo.run.listing_version_id), working=working,
         destinations=undos.list_destinations(tenant_id, undo), reason=undos.why_not(undo.run),
-        keep_days=settings().keep_changes_days, host_name=settings().host_name,
+        keep_days=settings().keep_changes_days,
     )  # fmt: skip
     return response if working else stop_polling(response)
 

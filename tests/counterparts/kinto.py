@@ -113,6 +113,12 @@ class Kinto:
         )
         answer.raise_for_status()
 
+    def reset_password(self, present: str, password: str) -> None:
+        """Change the account's password back from `present`."""
+        requests.patch(
+            f"{self.origin}/v1/accounts/{USER}", json={"data": {"password": password}}, auth=(USER, present), timeout=5
+        ).raise_for_status()
+
     def pause(self) -> None:
         """Take the server away; `start` again makes an empty one."""
         self.stop()

@@ -101,6 +101,7 @@ def test_each_change_is_written_with_what_changed(site: Site, owner: Owner) -> N
     assert site.row() == ("action_needed", "reconnect")
     owner.execute("UPDATE installations SET blocked_code = NULL, failures_in_row = 0")
     site.act(lambda: problems.close_run_problems(tenant_id, installation_id))
+    site.act(lambda: problems.close(tenant_id, installation_id, "deletes_ask", by="decided"))
     assert site.row() == ("healthy", None)
     site.act(lambda: installations.pause(tenant_id, installation_id))
     assert site.row() == ("paused", None)

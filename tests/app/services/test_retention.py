@@ -277,3 +277,17 @@ def test_the_daily_task_prunes_every_tenant_in_batches(site: Site, monkeypatch: 
     assert drain_module.drain("send") == 1
     assert [each.left("runs") for each in sites] == [set(), set()]
     assert lane.count("kind = 'prune' AND state = 'done'") == 1
+
+
+def test_writes_are_kept_as_long_as_the_journal_and_what_waits_for_somebody_longer(site: Site) -> None:
+    def write(state: str, age: float | None) -> uuid.UUID:
+        return site.put(
+            "intents", installation_id=site.installation_id, stream="contacts", record_id=uuid.uuid4(), state=state,
+            settled_at=ago(age) if age else None,
+        )  # fmt: skip
+
+    old = [write(state, 91) for state in ("confirmed", "rejected", "dropped")]
+    kept = {write("parked", 91), write("planned", None), *(write(state, 89) for state in ("confirmed", "rejected"))}
+    site.prune()
+    assert site.left("intents") == kept
+    assert not kept & set(old)
