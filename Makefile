@@ -14,7 +14,10 @@ test: $(STAMP) ## run the whole test suite on its own servers
 	@$(PY) -m pytest -n 2
 
 soak: $(STAMP) ## run the long fault tests
-	@PATCHBAY_SOAK=1 $(PY) -m pytest -s tests/faults tests/counterparts/oauth tests/app/services tests/jobs
+	@PATCHBAY_SOAK=1 $(PY) -m pytest -s tests/faults tests/counterparts tests/app tests/jobs
+
+mutants: $(STAMP) ## take each guard of two-way sync away in a copy, and see its test turn red
+	@$(PY) -m tests.mutants
 
 bench: $(STAMP) ## print speed as ratios against yardsticks
 	@$(PY) -m tests.bench
@@ -47,4 +50,4 @@ $(STAMP): requirements.lock
 		|| $(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
 	@rm -f $(VENV)/.stamp-* && touch $@
 
-.PHONY: help run test soak bench check fix lock clean
+.PHONY: help run test soak mutants bench check fix lock clean

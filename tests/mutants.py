@@ -1,0 +1,107 @@
+"""`make mutants`: takes one guard of two-way sync away at a time, in a copy, and says which test turns red.
+
+A guard whose test stays green is not guarded: then this ends with an error, and so it does when a guard has moved.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+_GUARDS = "tests/counterparts/test_two_way_guards.py"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A guard, where it stands, what stands there without it, and the test that must see it."""
+
+    guard: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+MUTANTS = (
+    Mutant(
+        "fence", "app/services/page_writes.py", "if row is None or row[0] != 1:", "if row is None:",
+        f"{_GUARDS}::test_a_page_without_the_lease_writes_nothing",
+    ),
+    Mutant(
+        "same-transaction checkpoint", "app/services/pages.py", "            page_writes.advance(sql, context,",
+        "            sql.commit()\n            page_writes.advance(sql, context,",
+        f"{_GUARDS}::test_a_page_and_its_checkpoint_are_one_transaction",
+    ),
+    Mutant(
+        "echo ledger", "app/sync/echoes.py", "if hash_of(theirs, echo.fields) in (echo.sent_hash, echo.answer_hash):",
+        "if False:", "tests/app/sync/test_plan.py::test_our_own_write_that_comes_back_is_consumed_and_no_conflict",
+    ),
+    Mutant(
+        "intent row", "app/services/intent_claims.py",
+        "    _mark_sent(sql, context, [item for item in sending if not item.doubt])\n", "",
+        f"{_GUARDS}::test_a_write_is_kept_as_sent_before_its_request",
+    ),
+    Mutant(
+        "mass-delete guard", "app/sync/deletes.py", "        return Verdict(False, True)\n    return Verdict(True, False)",
+        "        return Verdict(True, False)\n    return Verdict(True, False)", "tests/app/sync/test_deletes.py",
+    ),
+    Mutant(
+        "If-Match", "connectors/sdk/writing.py", 'if guard.kind == "if_match" and record.version:', "if False:",
+        "tests/counterparts/test_two_way_on_kinto.py::test_the_same_field_changed_on_both_sides_waits_for_a_person",
+    ),
+    Mutant(
+        "reading again what was read before our write", "app/sync/plan.py",
+        "        if link and _is_stale(link, item, began):", "        if link and False:",
+        "tests/app/sync/test_plan.py::test_what_was_read_before_our_write_was_answered_is_read_again",
+    ),
+    Mutant(
+        "writing again what has changed meanwhile", "app/services/intents.py",
+        "again = intents.again OR intents.state <> 'planned'", "again = false",
+        f"{_GUARDS}::test_what_changes_while_it_is_written_is_written_again",
+    ),
+)  # fmt: skip
+
+
+def copy_to(folder: Path) -> None:
+    """Copy the tree as it is, without what belongs to this machine."""
+    shutil.copytree(
+        ROOT,
+        folder,
+        symlinks=True,
+        ignore=shutil.ignore_patterns(".venv", ".git", ".data", "__pycache__", ".mypy_cache"),
+    )
+
+
+def is_red(folder: Path, mutant: Mutant) -> bool:
+    """Take the guard away, run its test, put the guard back; return whether the test has failed."""
+    file = folder / mutant.file
+    before = file.read_text()
+    if mutant.old not in before:
+        sys.exit(f"The guard “{mutant.guard}” is no longer where it was: {mutant.file}. Correct tests/mutants.py.")
+    file.write_text(before.replace(mutant.old, mutant.new))
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", mutant.test]
+    run = subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True, check=False)  # fmt: skip
+    file.write_text(before)
+    return run.returncode == 1
+
+
+def main() -> None:
+    """Print for each guard whether its test turned red; end with an error when one did not."""
+    survived = 0
+    with tempfile.TemporaryDirectory(prefix="patchbay-mutants-") as place:
+        folder = Path(place) / "tree"
+        copy_to(folder)
+        for mutant in MUTANTS:
+            red = is_red(folder, mutant)
+            survived += not red
+            print(f"{'red  ' if red else 'GREEN'}  without {mutant.guard}: {mutant.test}", flush=True)
+    print(f"{len(MUTANTS) - survived} of {len(MUTANTS)} guards are guarded")
+    sys.exit(bool(survived))
+
+
+if __name__ == "__main__":
+    main()
