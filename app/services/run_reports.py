@@ -126,11 +126,9 @@ def counts(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Counts:
     open_conflicts = select(func.count()).where(
         Conflict.tenant_id == tenant_id, Conflict.installation_id == installation_id, Conflict.state == "open"
     )
-    numbers = [
-        db.session.scalar(query) or 0
-        for query in (select(func.count()).select_from(some), changed, failed, open_conflicts)
-    ]
-    return Counts(*map(int, numbers))
+    numbers = (select(func.count()).select_from(some), changed, failed, open_conflicts)
+    row = db.session.execute(select(*(query.scalar_subquery() for query in numbers))).one()
+    return Counts(*map(int, row))
 
 
 @dataclass(frozen=True)

@@ -43,13 +43,8 @@ def test_failed_records_are_put_right(site: Site, page: Page) -> None:  # noqa: 
     expect(page.get_by_role("heading", name="3 contacts, E-mail")).to_be_visible()
     expect(page.get_by_role("heading", name="1 of the contacts, Score")).to_be_visible()
     check_axe(page)
-    page.screenshot(path="/tmp/failed-index.png", full_page=True)
-    page.emulate_media(color_scheme="dark")
-    page.screenshot(path="/tmp/failed-index-dark.png", full_page=True)
-    page.emulate_media(color_scheme="light")
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.screenshot(path="/tmp/failed-index-390.png", full_page=True)
     page.set_viewport_size({"width": 1440, "height": 900})
     page.locator(".prob", has_text="3 contacts, E-mail").get_by_role("link", name="Show").click()
     expect(page.get_by_role("row")).to_have_count(4)
@@ -63,16 +58,13 @@ def test_failed_records_are_put_right(site: Site, page: Page) -> None:  # noqa: 
     expect(page.get_by_text("E-mail: the value is not an e-mail address.")).to_be_visible()
     expect(page.get_by_label("E-mail")).to_have_value("still bad")
     check_axe(page)
-    page.screenshot(path="/tmp/failed-show.png", full_page=True)
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.screenshot(path="/tmp/failed-show-390.png", full_page=True)
     page.set_viewport_size({"width": 1440, "height": 900})
     page.get_by_label("E-mail").fill("ada31@example.test")
     page.get_by_role("button", name="Use this value and retry").click()
     expect(page.get_by_text("In sync")).to_be_visible()
     check_axe(page)
-    page.screenshot(path="/tmp/failed-resolved.png", full_page=True)
     wait_for(lambda: site.kinto.get("contacts", "contact-31")["email"] == "ada31@example.test", about="the value there")
 
     page.goto(f"{site.url}/installations/{site.installation_id}/failed")
@@ -82,7 +74,6 @@ def test_failed_records_are_put_right(site: Site, page: Page) -> None:  # noqa: 
     page.get_by_label("It is there. Its id in Kinto").fill("nowhere")
     page.get_by_role("button", name="Link it").click()
     expect(page.get_by_text("Kinto has no record with the id “nowhere”")).to_be_visible()
-    page.screenshot(path="/tmp/failed-doubt.png", full_page=True)
     page.get_by_label("It is there. Its id in Kinto").fill(site.link)  # type: ignore[attr-defined]
     page.get_by_role("button", name="Link it").click()
     expect(page.get_by_text("In sync")).to_be_visible()

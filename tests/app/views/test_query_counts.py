@@ -108,6 +108,23 @@ _ROWS = (
     "gen_random_uuid(), %(installation)s, gen_random_uuid()::text, 'c', 'm' FROM generate_series(1, %(count)s)",
     "INSERT INTO records (tenant_id, id, object_type, data, hash) SELECT %(tenant)s, gen_random_uuid(), 'contact', "
     "'{\"email\": \"a@example.com\"}', '' FROM generate_series(1, %(count)s)",
+    # One of each that has a page of its own, and many that it lists.
+    "INSERT INTO problems (tenant_id, id, installation_id, signature, code, message, stops_sync) SELECT %(tenant)s, "
+    "%(installation)s, %(installation)s, 'records_out:contacts:invalid:f', 'records_refused', 'm', true "
+    "ON CONFLICT DO NOTHING",
+    "INSERT INTO problems (tenant_id, id, installation_id, signature, code, message, state, closed_at) SELECT "
+    "%(tenant)s, gen_random_uuid(), %(installation)s, 'records_out:contacts:invalid:f', 'c', 'm', 'closed', now() "
+    "FROM generate_series(1, %(count)s)",
+    "INSERT INTO failed_records (tenant_id, id, installation_id, stream, external_id, direction, record_id, code, field, "
+    "message) SELECT %(tenant)s, %(installation)s, %(installation)s, 'contacts', '1', 'out', r.id, 'invalid', 'f', 'm' "
+    "FROM records r LIMIT 1 ON CONFLICT DO NOTHING",
+    "INSERT INTO failed_records (tenant_id, id, installation_id, stream, external_id, direction, record_id, code, field, "
+    "message) SELECT %(tenant)s, gen_random_uuid(), %(installation)s, 'contacts', gen_random_uuid()::text, 'out', r.id, "
+    "'invalid', 'f', 'm' FROM records r LIMIT %(count)s",
+    "INSERT INTO intents (tenant_id, id, installation_id, stream, record_id, state, operation, sent_at, settled_at) "
+    "SELECT %(tenant)s, gen_random_uuid(), %(installation)s, 'contacts', f.record_id, 'rejected', 'update', now(), now() "
+    "FROM failed_records f WHERE f.id = %(installation)s",
+    "UPDATE installation_streams SET direction = 'both'",
     "INSERT INTO conflicts (tenant_id, id, installation_id, stream, external_id, kind, record_id, theirs) SELECT "
     "%(tenant)s, gen_random_uuid(), %(installation)s, 'contacts', gen_random_uuid()::text, 'fields', r.id, "
     '\'{"city": "Bonn"}\' FROM records r LIMIT %(count)s',
@@ -156,7 +173,7 @@ def pages(site: Site) -> dict[str, int]:
     installation = f"/installations/{site.installation_id}"
     paths = (
         "/", "/integrations/kinto", "/installations", installation, f"{installation}/live", f"{installation}/failed",
-        f"{installation}/runs", f"/runs/{site.run_id}", f"/runs/{site.run_id}/undo", "/records", "/problems", "/members", "/audit", "/profile", "/fleet",
+        f"{installation}/runs", f"/runs/{site.run_id}", f"/runs/{site.run_id}/undo", "/records", "/problems", "/problems?show=solved", f"/problems/{site.installation_id}", f"{installation}/failed/{site.installation_id}", "/members", "/audit", "/profile", "/fleet",
         f"/fleet/{site.tenant_id}", f"{installation}/mapping/contacts", f"{installation}/mapping/contacts/versions",
         f"{installation}/mapping/contacts/unmapped", f"{installation}/mapping/contacts/drift",
         f"{installation}/mapping/contacts/rules/city?part=row", f"{installation}/setup/configure", f"{installation}/dry-run",
