@@ -48,7 +48,7 @@ def test_failed_records_are_put_right(site: Site, page: Page) -> None:  # noqa: 
     page.set_viewport_size({"width": 1440, "height": 900})
     page.locator(".prob", has_text="3 contacts, E-mail").get_by_role("link", name="Show").click()
     expect(page.get_by_role("row")).to_have_count(4)
-    page.get_by_role("link", name="Ada Byron 31").click()
+    page.get_by_role("link", name="Ada Byron 31", exact=True).click()
     expect(page.get_by_text("is not an e-mail address")).to_be_visible()
     page.get_by_role("button", name="Show it").click()
     expect(page.locator("#payload").get_by_text("bad address 31")).to_be_visible()
@@ -68,7 +68,7 @@ def test_failed_records_are_put_right(site: Site, page: Page) -> None:  # noqa: 
     wait_for(lambda: site.kinto.get("contacts", "contact-31")["email"] == "ada31@example.test", about="the value there")
 
     page.goto(f"{site.url}/installations/{site.installation_id}/failed")
-    page.get_by_role("link", name="Eve Moss").click()
+    page.get_by_role("link", name="Eve Moss", exact=True).click()
     expect(page.get_by_text("Look in Kinto whether")).to_be_visible()
     check_axe(page)
     page.get_by_label("It is there. Its id in Kinto").fill("nowhere")
