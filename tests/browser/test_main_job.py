@@ -114,6 +114,7 @@ def test_from_sign_up_to_a_repaired_record(site: tuple[str, str], page: Page) ->
     other.close()
     row = page.locator("tr", has_text="not-an-address")
     row.get_by_role("button", name="Retry").click()
+    page.wait_for_load_state()
     wait_for(
         lambda: page.reload() and page.get_by_text("not-an-address").count() == 0, about="the retried record to leave"
     )
