@@ -221,11 +221,9 @@ class Sender:
 
     def _answer(self, item: Sending, written: Written) -> Answer:
         """Learn what became of values that never come back by themselves, where the answer does not say it."""
-        if (
-            written.data is not None
-            or self._stream.fetch is None
-            or self._context.directions.incoming >= set(item.values)
-        ):
+        said = self._context.mapping.apply(written.data).values if written.data is not None else {}
+        unsaid = {name for name, value in item.values.items() if value is not None and said.get(name) is None}
+        if self._stream.fetch is None or unsaid <= self._context.directions.incoming:
             return Answer(item, written)
         current = self._connector.fetch(self._session, self._stream.name, str(written.id))
         return Answer(item, Written(written.id, current.version, current.data) if current else written)

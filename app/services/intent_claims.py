@@ -8,7 +8,7 @@ from typing import Any
 
 from app.arrays import blobs, texts, uuids
 from app.services import intents, page_deletes, page_writes, problems
-from app.services.intent_failures import Refusal, refuse, resolve
+from app.services.intent_failures import Refusal, refuse
 from app.services.page_context import Out, PageContext
 from app.services.page_writes import Raw, as_json
 from app.sync.deletes import judge
@@ -97,7 +97,7 @@ def _still_doubtful(sql: Raw, context: PageContext, doubts: Sequence[Any]) -> li
     ties = _ties(sql, context, [row[1] for row in doubts])
     found = [row for row in doubts if row[1] in ties]
     if found:
-        _drop(sql, context, [(row[0], "It was found there.", context.mapping_version) for row in found])
+        _drop(sql, context, [_Dropped(row[0], "It was found there.", context.mapping_version) for row in found])
         here = Out(context.installation_id, context.stream)
         intents.plan(sql, context.tenant_id, [(here, row[1]) for row in found], cause="An answer was lost")
     return [
@@ -156,16 +156,17 @@ def _decide(
     here_only = replace(abilities, mirror_deletes=False)
     ambiguous = _ambiguous(sql, context, [name for name in ids if name not in ties])
     sending: list[Sending] = []
-    dropped: list[tuple[uuid.UUID, str, int | None]] = []
+    dropped: list[_Dropped] = []
     refused: list[Refusal] = []
-    needless: list[uuid.UUID] = []
     for intent_id, record_id, again in planned:
         record = held.get(record_id)
         if record is None:
-            dropped.append((intent_id, "There is no such record any more.", None))
+            dropped.append(_Dropped(intent_id, "There is no such record any more.", None))
             continue
         if record_id in ambiguous:
-            dropped.append((intent_id, "A person must say first whether it is there already.", None))
+            dropped.append(
+                _Dropped(intent_id, "A person must say first whether it is there already.", None, over=False)
+            )
             continue
         todo = decide(
             record, ties.get(record_id, ()), here_only if record_id in undone else abilities,
@@ -174,9 +175,9 @@ def _decide(
         )  # fmt: skip
         if todo.operation == "drop":
             # Without the version of the mapping it is not known as tried, and the full pass plans it again.
-            dropped.append((intent_id, todo.reason, None if todo.later else context.mapping_version))
-            if not todo.later and record_id not in unsure:
-                needless.append(record_id)
+            version = None if todo.later else context.mapping_version
+            over = not todo.later and (record_id in ties or record_id not in unsure)
+            dropped.append(_Dropped(intent_id, todo.reason, version, over))
         elif todo.operation == "park":
             refused.append(
                 Refusal(intent_id, record_id, todo.tie.external_id if todo.tie else None, todo.reason, parks=True)
@@ -185,8 +186,6 @@ def _decide(
             made = _make(context, intent_id, record_id, record, todo)
             sending.append(made) if isinstance(made, Sending) else refused.append(made)
     _drop(sql, context, dropped)
-    if needless:
-        resolve(sql, context, needless)
     refuse(sql, context, refused)
     return sending
 
@@ -286,14 +285,28 @@ def _writes_last_hour(sql: Raw, context: PageContext, ids: Sequence[uuid.UUID]) 
     return found
 
 
-def _drop(sql: Raw, context: PageContext, dropped: Sequence[tuple[uuid.UUID, str, int | None]]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Dropped:
+    """A write that is not made, and why. `version`: under which mapping it was tried. `over`: nothing of it is left."""
+
+    intent_id: uuid.UUID
+    reason: str
+    version: int | None
+    over: bool = True
+
+
+def _drop(sql: Raw, context: PageContext, dropped: Sequence[_Dropped]) -> None:
     if dropped:
-        ids, reasons, versions = zip(*dropped, strict=True)
         sql.execute(
             "UPDATE intents n SET state = 'dropped', error_message = t.m, mapping_version = nullif(t.v, '')::int, "
             "settled_at = clock_timestamp(), again = false FROM unnest(%b::uuid[], %b::text[], %b::text[]) "
             "AS t(i, m, v) WHERE n.tenant_id = %b AND n.id = t.i",
-            (uuids(ids), texts(reasons), texts([str(version or "") for version in versions]), context.tenant_id),
+            (
+                uuids([item.intent_id for item in dropped]),
+                texts([item.reason for item in dropped]),
+                texts([str(item.version or "") for item in dropped]),
+                context.tenant_id,
+            ),
         )
         # What was refused before needs no other try.
         sql.execute(
@@ -301,8 +314,8 @@ def _drop(sql: Raw, context: PageContext, dropped: Sequence[tuple[uuid.UUID, str
             "WHERE n.tenant_id = %b AND n.id = ANY(%b) AND f.tenant_id = n.tenant_id AND f.record_id = n.record_id "
             "AND f.installation_id = n.installation_id AND f.stream = n.stream AND f.direction = 'out' "
             "AND f.state IN ('waiting', 'parked')",
-            (context.tenant_id, uuids(ids)),
-        )
+            (context.tenant_id, uuids([item.intent_id for item in dropped if item.over])),
+        )  # fmt: skip
 
 
 def _mark_sent(sql: Raw, context: PageContext, sending: Sequence[Sending]) -> None:
