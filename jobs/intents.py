@@ -37,12 +37,16 @@ from jobs.vendor import vendor_session
 
 # Longer than this no answer waits to be written down: the lease is renewed with it.
 _SETTLE_AFTER = 3.0
+_PAUSE = 30.0
 _logger = log.logger(__name__)
 
 
 @dataclass
 class _Work:
-    """One slice of sending; `seen` are the streams looked at in it, `stream` is the one that is sent to."""
+    """One slice of sending; `seen` are the streams looked at in it, `stream` is the one that is sent to.
+
+    `met` are the writes that have met a change over there.
+    """
 
     task: LeasedTask
     slice: Slice
@@ -51,6 +55,7 @@ class _Work:
     session: Session
     refreshed: bool = False
     seen: set[str] = field(default_factory=set)
+    met: set[uuid.UUID] = field(default_factory=set)
     stream: str = ""
 
 
@@ -220,4 +225,8 @@ def _settle(work: _Work, context: PageContext, done: list[tuple[Sending, Sent]])
     if met:
         with transaction():
             tasks.fence(work.task)
-            intent_outcomes.put_back(page_writes.connection(), context, met)
+            sql = page_writes.connection()
+            intent_outcomes.put_back(sql, context, [name for name in met if name not in work.met])
+            # Whoever changes it all the time over there does not keep a worker busy.
+            intent_outcomes.put_back(sql, context, [name for name in met if name in work.met], seconds=_PAUSE)
+        work.met.update(met)

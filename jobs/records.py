@@ -66,6 +66,7 @@ def apply_record(
     # The checkpoint of a run that meets it in passing stays where it is.
     alone = replace(context, run_stream_id=None)
     with transaction():
-        hashes = dict.fromkeys(prepared.hashes, b"") if anyway else prepared.hashes
+        # No link has such a hash: empty is that of a link which our own write has made.
+        hashes = dict.fromkeys(prepared.hashes, b"anyway") if anyway else prepared.hashes
         sql, _, news = page_writes.open_page(task, alone.run_id, alone, hashes)
         return pages.apply_pages(sql, alone, prepared, news)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 _GUARDS = "tests/counterparts/test_two_way_guards.py"
+_ANSWERS, _UPDATES = "tests/counterparts/test_lost_answers.py", "tests/counterparts/test_lost_updates.py"
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,39 @@ MUTANTS = (
         "again = intents.again OR intents.state <> 'planned'", "again = false",
         f"{_GUARDS}::test_what_changes_while_it_is_written_is_written_again",
     ),
+    Mutant(
+        "one of two records that are one", "app/services/intent_outcomes.py",
+        "if link and link.record_id != answer.sending.record_id:", "if False:",
+        f"{_ANSWERS}::test_what_a_page_reads_before_the_answer_is_known_is_no_second_record",
+    ),
+    Mutant(
+        "a person's word about a create in doubt", "app/services/intent_claims.py", "unsure=record_id in unsure,",
+        "unsure=False,", f"{_ANSWERS}::test_what_may_be_there_is_not_created_again_by_an_edit_or_a_pass",
+    ),
+    Mutant(
+        "what a search finds is read", "jobs/intent_sending.py",
+        "return Answer(item, Written(found[0].id, None), found[0]) if found else None",
+        "return Answer(item, Written(found[0].id, found[0].version, found[0].data)) if found else None",
+        f"{_ANSWERS}::test_an_edit_over_there_of_what_is_in_doubt_is_kept",
+    ),
+    Mutant(
+        "mass-delete guard on the way out", "jobs/intents.py", "intent_claims.hold_deletes(sql, context)", "pass",
+        "tests/counterparts/test_delete_guard.py::test_many_deletes_from_here_wait_for_a_person",
+    ),
+    Mutant(
+        "an empty side deletes nothing", "app/services/passes.py", "return run_stream.read > 0 and (", "return (",
+        "tests/counterparts/test_delete_guard.py::test_a_side_that_shows_nothing_deletes_nothing",
+    ),
+    Mutant(
+        "both forms of a value", "app/sync/outbound.py",
+        "if name not in incoming and (there != value or OURS + name in agreed):", "if False:",
+        f"{_UPDATES}::test_a_value_in_another_form_settles",
+    ),
+    Mutant(
+        "a rest for a quarrel", "app/sync/outbound.py",
+        "if (writes_last_hour or {}).get(tie.external_id, 0) + 1 >= WRITES_AN_HOUR:", "if False:",
+        f"{_UPDATES}::test_a_quarrel_with_an_automation_over_there_ends",
+    ),
 )  # fmt: skip
 
 
@@ -76,8 +110,8 @@ def copy_to(folder: Path) -> None:
     )
 
 
-def is_red(folder: Path, mutant: Mutant) -> bool:
-    """Take the guard away, run its test, put the guard back; return whether the test has failed."""
+def is_red(folder: Path, mutant: Mutant) -> tuple[bool, str]:
+    """Take the guard away, run its test, put the guard back; return whether the test has failed, and why."""
     file = folder / mutant.file
     before = file.read_text()
     if mutant.old not in before:
@@ -86,7 +120,8 @@ def is_red(folder: Path, mutant: Mutant) -> bool:
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", mutant.test]
     run = subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True, check=False)  # fmt: skip
     file.write_text(before)
-    return run.returncode == 1
+    reason = next((line[1:].strip() for line in run.stdout.decode().splitlines() if line.startswith("E ")), "")
+    return run.returncode == 1, reason[:90]
 
 
 def main() -> None:
@@ -96,9 +131,9 @@ def main() -> None:
         folder = Path(place) / "tree"
         copy_to(folder)
         for mutant in MUTANTS:
-            red = is_red(folder, mutant)
+            red, reason = is_red(folder, mutant)
             survived += not red
-            print(f"{'red  ' if red else 'GREEN'}  without {mutant.guard}: {mutant.test}", flush=True)
+            print(f"{'red  ' if red else 'GREEN'}  without {mutant.guard}: {mutant.test}\n       {reason}", flush=True)
     print(f"{len(MUTANTS) - survived} of {len(MUTANTS)} guards are guarded")
     sys.exit(bool(survived))
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Text, Uuid, column, func, select, true, update, values
+from sqlalchemy import Text, Uuid, column, exists, func, select, true, update, values
 from sqlalchemy.orm import aliased
 
 from app.arrays import texts, uuids
@@ -158,6 +158,13 @@ def answer_deletes(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, delete: 
         Intent.tenant_id == tenant_id, Intent.installation_id == installation_id, Intent.state == "parked",
         Intent.error_code == "deletes_ask",
     )  # fmt: skip
+    live = aliased(Intent)
+    overtaken = exists().where(
+        live.tenant_id == tenant_id, live.installation_id == installation_id, live.stream == Intent.stream,
+        live.record_id == Intent.record_id, live.state.in_(LIVE_STATES),
+    )  # fmt: skip
+    # A record that came back meanwhile has a write of its own.
+    write(asked.where(overtaken).values({"error_code": None, "state": "dropped"}))
     fresh = {"state": "planned", "operation": "delete", "settled_at": None, "due_at": now()}
     count = write(asked.values({"error_code": None, **(fresh if delete else {"state": "dropped"})}))
     problems.close(tenant_id, installation_id, "deletes_out_ask", by="decided")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.services import intent_outcomes
+from app.services import intent_outcomes, runs
 from jobs import intent_sending
 from tests.app.sync.model.vendor import Traits
 from tests.counterparts.served import SOAK, KilledError, Pair, pair
@@ -223,3 +223,36 @@ def test_a_batch_whose_answer_is_lost(pair: MakePair) -> None:
     sides.settle()
     assert (len(sides.vendor.items), doubled(sides)) == (40, 0)
     assert sides.one("SELECT count(*) FROM links") == 40
+
+
+@pytest.mark.parametrize("traits", [KEY, LOOKUP], ids=["key", "lookup"])
+def test_what_a_page_reads_before_the_answer_is_known_is_no_second_record(pair: MakePair, traits: Traits) -> None:
+    """Without a key to match by the page takes it for a new one; the answer makes one of the two."""
+    sides = pair(traits)
+    cut_creates(sides, 1.0)
+    made = sides.create(3, company_name=None)
+    sides.work()
+    sides.owner.execute("UPDATE tasks SET due_at = now() + interval '1 hour' WHERE kind = 'send_intents'")
+    sides.owner.execute("DELETE FROM breakers")
+    sides.act(lambda: runs.start_run(sides.tenant_id, sides.installation_id, trigger="manual"))
+    sides.work()
+    assert len(sides.ids()) == 4  # One request was made before the sender stopped; the page has read what it made.
+    sides.served.faults = lambda _operation: None
+    sides.settle()
+    sides.sync("full")
+    assert sides.ids() == sorted(made)
+    assert len(sides.vendor.live()) == 3
+
+
+def test_an_edit_over_there_of_what_is_in_doubt_is_kept(pair: MakePair) -> None:
+    """What a search finds may have been changed since it was made: it is read, not taken for our answer."""
+    sides = pair(LOOKUP)
+    cut_creates(sides, 1.0)
+    made = sides.create(1)
+    sides.work()
+    sides.vendor.edit_by_person("x000", "a", "theirs")
+    sides.edit(made, a="ours")
+    sides.served.faults = lambda _operation: None
+    sides.settle()
+    assert sides.vendor.items["x000"].data["a"] == "theirs"
+    assert sides.rows("SELECT ours->>'first_name', theirs->>'first_name' FROM conflicts") == [("ours", "theirs")]

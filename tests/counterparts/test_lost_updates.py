@@ -162,3 +162,22 @@ def test_a_quarrel_with_an_automation_over_there_ends(pair: MakePair) -> None:
         sides.edit(sides.ids()[2:], a=f"edit {number}")
         sides.settle()
     assert len(sides.served.named(a="edit 7")) == 2
+
+
+def test_a_record_that_changes_all_the_time_over_there_keeps_no_worker_busy(pair: MakePair) -> None:
+    """Each look finds another version of another field: after the second the write waits, and the others go on."""
+    sides = pair(LOOKS, records=2)
+    item = sides.vendor.items["x000"]
+    shown = sides.served._shown
+
+    def moving(name: str) -> dict[str, object]:
+        item.data["b"] = f"moved {sides.served.count('GET')}"
+        return shown(name)
+
+    sides.served._shown = moving  # type: ignore[method-assign]
+    sides.edit(sides.ids(), a="ours")
+    looks = sides.served.count("GET")
+    sides.work()
+    assert sides.served.count("GET") - looks < 10
+    assert sides.vendor.items["x001"].data["a"] == "ours"
+    assert sides.one("SELECT count(*) FROM intents WHERE state = 'planned' AND due_at > now() + interval '10 s'") == 1
