@@ -240,7 +240,8 @@ def _check_matched(facts: Facts) -> Step:
 def _check_agreed(facts: Facts) -> Step:
     key, short, clash, names = "agreed", "Agreed", facts.clash, facts.names
     if clash is None or clash.kind not in ("fields", "deleted_here"):
-        return passed(key, short, "No conflict is open.") if facts.tie or facts.here else ahead(key, short)
+        new = facts.live and facts.live.found and not (facts.live.message or facts.live.left_out or facts.live.hits > 1)
+        return passed(key, short, "No conflict is open.") if facts.tie or facts.here or new else ahead(key, short)
     text = f"{listed(clash.values) if clash.values else 'A field'} changed on both sides, and nobody has decided yet."
     if clash.kind == "deleted_here":
         text = f"It was deleted in {names.host} while it was edited in {names.vendor}. The edit is kept until somebody decides."

@@ -76,7 +76,8 @@ def decide(
     ]
     behind = [(tie, fields) for tie, fields in behind if fields]
     if not behind:
-        return Todo("drop", reason="Both sides agree.")
+        disputed = any(tie.waiting for tie in live)
+        return Todo("drop", reason="An open conflict is decided first." if disputed else "Both sides agree.")
     if "update" not in abilities.operations:
         return Todo("drop", reason="Records cannot be changed there.")
     tie, fields = behind[0]

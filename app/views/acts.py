@@ -67,7 +67,14 @@ def way_of(case: Case, act: Act, text: str) -> Way:
 def sockets_of(case: Case) -> list[dict[str, str]]:
     """Return the steps of a case as the sockets of a cable: name, what stands under it, state."""
     found = case.diagnosis
-    return [{"name": s.short, "sub": _under(s, s == found.decisive), "state": s.state} for s in found.steps]
+    return [{"name": s.short, "sub": _under(s, s == found.decisive), "state": state_of(s)} for s in found.steps]
+
+
+def state_of(step: Step) -> str:
+    """Return how a step is drawn: passed, broken, loose (it waits, or is meant to stop there) or ahead."""
+    if step.state in ("passed", "ahead"):
+        return step.state
+    return "broken" if step.outcome in _DISPUTED or RECORD_STATE[step.outcome][2] == "st-bad" else "loose"
 
 
 def _under(step: Step, decisive: bool) -> str:
@@ -80,6 +87,7 @@ def _under(step: Step, decisive: bool) -> str:
     return text if len(text) <= 18 else f"{text[:17]}…"
 
 
+_DISPUTED = ("conflict", "match_many")
 # Evidence that is short enough to stand under a socket.
 _SHORT = {"Mapping version": "version", "Id there": ""}
 

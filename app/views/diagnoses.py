@@ -16,7 +16,7 @@ from app.services.diagnoses import Case
 from app.services.page_context import Out
 from app.sync.pasted import LONGEST
 from app.transaction import transaction
-from app.views.acts import sockets_of, way_of
+from app.views.acts import sockets_of, state_of, way_of
 from app.views.installations import open_page
 
 blueprint = Blueprint("diagnoses", __name__)
@@ -40,7 +40,14 @@ def everywhere() -> Response:
 
 def _page(template: str, cases: list[Case], text: str, **context: Any) -> Response:
     response = render(
-        template, "diagnoses/_result.html", cases=cases, q=text, way_of=way_of, sockets_of=sockets_of, **context
+        template,
+        "diagnoses/_result.html",
+        cases=cases,
+        q=text,
+        way_of=way_of,
+        sockets_of=sockets_of,
+        state_of=state_of,
+        **context,
     )
     return response if any(case.waiting for case in cases) else stop_polling(response)
 

@@ -97,6 +97,21 @@ def test_what_is_there_and_not_read_is_told_with_what_stands_against_it(asked: A
     assert asked.outcome("contact-20") == ("in_sync", None)
 
 
+def test_what_changed_there_is_seen_by_a_look_and_forgotten_once_it_is_read(asked: Asked) -> None:
+    asked.start()
+    asked.kinto.put_all("contacts", [contact(1, city="Bonn", birthday="1991-02-03")])
+    assert asked.outcome("contact-1") == ("in_sync", None), "as far as anybody here knows"
+    assert asked.look("contact-1") == ("not_read", "read_now")
+    stop = asked.stop("contact-1")
+    assert stop.text == "Birthday and City differ in Kinto from what was last agreed."
+    assert {e.label: e.value for e in stop.evidence} | {"Next run": 0} == {
+        "Birthday there": "“hidden”", "City there": "“Bonn”", "Next run": 0,
+    }  # fmt: skip
+    asked.act(runs.queue_read, asked.installation_id, "contacts", "contact-1")
+    asked.settle()
+    assert asked.outcome("contact-1") == ("in_sync", None)
+
+
 def test_a_linked_record_that_a_filter_leaves_out_says_which(asked: Asked) -> None:
     asked.start()
     asked.filter({"field": "city", "op": "is", "values": ["London"], "mode": "exclude"})

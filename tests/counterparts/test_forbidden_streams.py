@@ -10,7 +10,7 @@ import pytest
 import requests
 from flask import Flask
 
-from app.services import runs
+from app.services import diagnoses, runs
 from app.tenancy import bind_tenant
 from app.transaction import transaction
 from jobs import drain as drain_module
@@ -130,6 +130,23 @@ def test_a_run_that_may_read_nothing_is_no_success(site: Site, kinto: Kinto) -> 
     site.run()
     assert site.ask("SELECT last_success_at FROM installations") == success
     assert site.ask("SELECT count(*) FROM records WHERE deleted_at IS NOT NULL") == [(0,)]
+
+
+def test_a_record_of_a_forbidden_stream_is_stopped_by_that(site: Site, kinto: Kinto, apps: dict[str, Flask]) -> None:
+    """The other stream of the same installation is not."""
+    site.activate()
+    allow(kinto, "companies")
+    site.run()
+    with apps["web"].app_context(), bind_tenant(site.tenant_id):
+        found = {
+            name: diagnoses.find(site.tenant_id, name, host="Fieldstone")[0].diagnosis
+            for name in ("contact-1", "company-1")
+        }
+    stop = found["contact-1"].decisive
+    assert (stop.outcome, stop.text, stop.act.kind if stop.act else "") == (
+        "forbidden", f"Contacts: {SENTENCE}", "reconnect",
+    )  # fmt: skip
+    assert found["company-1"].in_sync
 
 
 def test_the_run_page_names_the_stream_and_what_to_do(site: Site, kinto: Kinto, apps: dict[str, Flask]) -> None:

@@ -67,6 +67,7 @@ class Book:
             while True:
                 page = record_events.list_events(self.tenant_id, self.record_id, kind=kind, before=before, limit=limit)
                 found += page.events
+                assert len(found) < 200, "it begins anew"
                 if page.older is None:
                     return found
                 before = position_of(str(page.older))

@@ -98,6 +98,23 @@ def test_a_linked_record_is_found_and_its_path_drawn(ours: Site) -> None:
     assert "hx-trigger" not in page.split('id="diagnosis"')[1], "nothing is awaited"
 
 
+def test_a_cable_is_cut_only_where_something_is_broken(ours: Site) -> None:
+    """What waits hangs loose; a refusal and a conflict cut it."""
+    place = "SELECT tenant_id, gen_random_uuid(), installation_id, stream, "
+    ours.owner.execute(
+        f"INSERT INTO intents (tenant_id, id, installation_id, stream, record_id) {place} record_id FROM links"
+    )
+    assert "cab-bad" not in ours.why("contact-1")
+    assert "cab-off" in ours.why("contact-1")
+    ours.owner.execute(
+        "INSERT INTO failed_records (tenant_id, id, installation_id, stream, external_id, record_id, direction, code, "
+        f"message) {place} external_id, record_id, 'out', 'invalid', 'It is refused.' FROM links"
+    )
+    page = ours.why("contact-1")
+    assert page.count("cab-bad") == 2, "the cable to the step, and the cross on it"
+    assert '<text class="bad" x="900.0" y="64" text-anchor="middle">Written</text>' in page
+
+
 def test_nothing_of_another_tenant_is_found_by_any_of_its_ids(ours: Site, theirs: Site) -> None:
     browser = ours.browser()
     for text in (str(theirs.record_id), "theirs@example.test", f"record:{theirs.record_id}"):
