@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from app.services import intents
+from app.services import intent_claims, intents
 from app.services.dry_run_tally import Tally, Words
 from app.services.page_context import PageContext
 from app.services.page_writes import Raw
@@ -66,8 +66,10 @@ def add_created(
     rows, looked = fresh[:limit], 0
     after = uuid.UUID(int=0)
     while rows or looked < limit:
+        asked = memory.asked | intent_claims.list_ambiguous(sql, context, [record_id for record_id, _ in rows])
         for record_id, data in rows:
-            _add_one(words, context, abilities, record_id, memory.touched.get(record_id, data), tally)
+            values = memory.touched.get(record_id, data)
+            _add_one(words, context, abilities, record_id, values, tally, asked=record_id in asked)
         looked += len(rows)
         some = min(_BATCH, limit - looked)
         rows = intents.list_missing(sql, context, but=list(joined), after=after, limit=some) if some > 0 else []
@@ -78,11 +80,14 @@ def add_created(
 
 
 def _add_one(
-    words: Words, context: PageContext, abilities: Abilities, record_id: uuid.UUID, data: dict[str, Any], tally: Tally
-) -> None:
+    words: Words, context: PageContext, abilities: Abilities, record_id: uuid.UUID, data: dict[str, Any], tally: Tally,
+    *, asked: bool,
+) -> None:  # fmt: skip
     reason = context.left_out(data) if context.left_out else None
     todo, title = decide(Held(data, False), (), abilities, left_out=reason), words.title(data, str(record_id))
-    if todo.operation != "create":
+    if asked:
+        tally.leave_out("match", None, intent_claims.AMBIGUOUS, str(record_id), title, there=True)
+    elif todo.operation != "create":
         tally.leave_out("filter", None, todo.reason, str(record_id), title, there=True)
     elif _fits(context, data, todo.fields, str(record_id), title, tally):
         tally.count_there("create")

@@ -17,6 +17,7 @@ from app.sync.outbound import Abilities, Tie, Todo, decide
 from app.sync.plan import Held
 
 BATCH = 50
+AMBIGUOUS = "A person must say first whether it is there already."
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +125,8 @@ def hold_deletes(sql: Raw, context: PageContext) -> None:
     due = (
         "FROM intents n JOIN records r ON r.tenant_id = n.tenant_id AND r.id = n.record_id WHERE n.tenant_id = %b "
         "AND n.installation_id = %b AND n.stream = %b AND n.state = 'planned' AND n.operation <> 'delete' "
-        "AND r.deleted_at IS NOT NULL AND EXISTS (SELECT 1 FROM links l WHERE l.tenant_id = n.tenant_id "
-        "AND l.record_id = n.record_id AND l.installation_id = n.installation_id AND l.stream = n.stream "
+        "AND r.deleted_at IS NOT NULL AND EXISTS (SELECT 1 FROM (SELECT * FROM links WHERE tenant_id = n.tenant_id "
+        "AND record_id = n.record_id OFFSET 0) l WHERE l.installation_id = n.installation_id AND l.stream = n.stream "
         "AND l.deleted_at IS NULL)"
     )
     place = (context.tenant_id, context.installation_id, context.stream)
@@ -154,7 +155,7 @@ def _decide(
     ties, counts, unsure = _ties(sql, context, ids), _writes_last_hour(sql, context, ids), _unsure(sql, context, ids)
     undone = _deleted_by_undo(sql, context, [name for name in ties if name in held and held[name].deleted])
     here_only = replace(abilities, mirror_deletes=False)
-    ambiguous = _ambiguous(sql, context, [name for name in ids if name not in ties])
+    ambiguous = list_ambiguous(sql, context, [name for name in ids if name not in ties])
     sending: list[Sending] = []
     dropped: list[_Dropped] = []
     refused: list[Refusal] = []
@@ -164,9 +165,7 @@ def _decide(
             dropped.append(_Dropped(intent_id, "There is no such record any more.", None))
             continue
         if record_id in ambiguous:
-            dropped.append(
-                _Dropped(intent_id, "A person must say first whether it is there already.", None, over=False)
-            )
+            dropped.append(_Dropped(intent_id, AMBIGUOUS, None, over=False))
             continue
         todo = decide(
             record, ties.get(record_id, ()), here_only if record_id in undone else abilities,
@@ -190,7 +189,7 @@ def _decide(
     return sending
 
 
-def _ambiguous(sql: Raw, context: PageContext, ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+def list_ambiguous(sql: Raw, context: PageContext, ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
     """Return which of these records may be one that is there: a conflict asks which of them it is."""
     if not ids:
         return set()
@@ -226,10 +225,11 @@ def _make(
 
 def _ties(sql: Raw, context: PageContext, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[Tie]]:
     rows = sql.execute(
-        "SELECT l.record_id, l.external_id, l.base, l.external_version, l.deleted_at IS NOT NULL, c.theirs FROM links l "
+        "SELECT l.record_id, l.external_id, l.base, l.external_version, l.deleted_at IS NOT NULL, c.theirs "  # noqa: S608  # constants only
+        f"FROM {page_writes.LINKS_OF} l "
         "LEFT JOIN conflicts c ON c.tenant_id = l.tenant_id AND c.installation_id = l.installation_id "
         "AND c.stream = l.stream AND c.external_id = l.external_id AND c.state = 'open' AND c.kind = 'fields' "
-        "WHERE l.tenant_id = %b AND l.record_id = ANY(%b) AND l.installation_id = %b AND l.stream = %b ORDER BY l.id",
+        "WHERE l.installation_id = %b AND l.stream = %b ORDER BY l.id",
         (context.tenant_id, uuids(ids), context.installation_id, context.stream),
     )
     found: dict[uuid.UUID, list[Tie]] = {}

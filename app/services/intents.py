@@ -17,7 +17,7 @@ from app.models.intents import Intent
 from app.models.records import Record
 from app.services import problems, tasks, vendor_hosts
 from app.services.page_context import Out, PageContext
-from app.services.page_writes import Raw, connection
+from app.services.page_writes import LINKS_OF, Raw, connection
 from app.tenancy import scoped
 
 LIVE_STATES = ("planned", "sent", "in_doubt")
@@ -55,6 +55,9 @@ def plan_changed(tenant_id: uuid.UUID, record_ids: Sequence[uuid.UUID], *, cause
     rows = [(out, record_id) for object_type, record_id in types for out in outs[object_type]]
     plan(connection(), tenant_id, rows, cause=cause)
     return len(rows)
+
+
+_LAST = uuid.UUID(int=2**128 - 1)
 
 
 def plan(
@@ -95,61 +98,69 @@ def drop_planned(tenant_id: uuid.UUID, record_ids: Sequence[uuid.UUID], *, reaso
 def shared(sql: Raw, context: PageContext, record_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
     """Return those of these records that several external records of the stream are linked to: all are kept equal."""
     rows = sql.execute(
-        "SELECT record_id FROM links WHERE tenant_id = %b AND record_id = ANY(%b) AND installation_id = %b "
-        "AND stream = %b AND deleted_at IS NULL GROUP BY record_id HAVING count(*) > 1",
+        f"SELECT l.record_id FROM {LINKS_OF} l WHERE l.installation_id = %b AND l.stream = %b "  # noqa: S608  # constants only
+        "AND l.deleted_at IS NULL GROUP BY l.record_id HAVING count(*) > 1",
         (context.tenant_id, uuids(record_ids), context.installation_id, context.stream),
         binary=True,
     )
     return {row[0] for row in rows}
 
 
-def plan_missing(sql: Raw, context: PageContext, after: uuid.UUID, *, limit: int = 2000) -> uuid.UUID | None:
-    """Plan to create over there what only the host has, by id and `limit` at a time.
+def plan_missing(sql: Raw, context: PageContext, after: uuid.UUID, *, look_at: int = 5000) -> uuid.UUID | None:
+    """Plan to create over there what only the host has, among the `look_at` records after an id.
 
     Returns the id to go on after, None at the end. In one transaction a million of them would hold it too long.
     """
-    out = context.out
-    rows = list_missing(sql, context, but=(), after=after, limit=limit) if out else []
-    if out is None or not rows:
+    if context.out is None:
         return None
-    plan(sql, context.tenant_id, [(out, row[0]) for row in rows], cause=f"First sync with {context.writer}")
-    return rows[-1][0] if len(rows) == limit else None
+    last = sql.execute(
+        "SELECT id FROM records WHERE tenant_id = %b AND id > %b ORDER BY id OFFSET %b::int LIMIT 1",
+        (context.tenant_id, after, look_at - 1),
+    ).fetchone()
+    upto = last[0] if last else _LAST
+    rows = list_missing(sql, context, but=(), after=after, upto=upto, limit=look_at)
+    plan(sql, context.tenant_id, [(context.out, row[0]) for row in rows], cause=f"First sync with {context.writer}")
+    return upto if last else None
 
 
 def count_missing(sql: Raw, context: PageContext, *, but: Sequence[uuid.UUID] = ()) -> int:
     """Return how many records only the host has, without those of `but`; none where nothing flows out."""
     if context.out is None:
         return 0
-    query = f"SELECT count(*) FROM records r WHERE {_MISSING} AND {_BUT}"  # noqa: S608  # constants only
-    row = sql.execute(query, (*_missing(context), uuids(but))).fetchone()
+    query = f"SELECT count(*) FROM records r WHERE {_MISSING}"  # noqa: S608  # constants only
+    row = sql.execute(query, _missing(context, but)).fetchone()
     return int(row[0]) if row else 0
 
 
 def list_missing(
-    sql: Raw, context: PageContext, *, but: Sequence[uuid.UUID], after: uuid.UUID, limit: int
-) -> list[tuple[uuid.UUID, dict[str, Any]]]:
-    """Return (id, values) of records that only the host has, without those of `but`, by id and from one on."""
+    sql: Raw, context: PageContext, *, but: Sequence[uuid.UUID], after: uuid.UUID,
+    upto: uuid.UUID = _LAST, limit: int,
+) -> list[tuple[uuid.UUID, dict[str, Any]]]:  # fmt: skip
+    """Return (id, values) of records that only the host has, without those of `but`, by id, after one and up to one."""
     return sql.execute(
-        f"SELECT r.id, r.data FROM records r WHERE {_MISSING} AND {_BUT} AND r.id > %b ORDER BY r.id LIMIT %b::int",  # noqa: S608  # constants only
-        (*_missing(context), uuids(but), after, limit),
+        f"SELECT r.id, r.data FROM records r WHERE {_MISSING} AND r.id > %b AND r.id <= %b ORDER BY r.id LIMIT %b::int",  # noqa: S608  # constants only
+        (*_missing(context, but), after, upto, limit),
     ).fetchall()
 
 
+# Looked up record by record (OFFSET 0 sees to that): on young tables PostgreSQL expects one row from each index, and
+# would walk all links of a stream for each record (measured: 20 s and more instead of 0.2 s for 20,000).
 _MISSING = (
     "r.tenant_id = %b AND r.object_type = %b AND r.deleted_at IS NULL "
-    "AND NOT EXISTS (SELECT 1 FROM links l WHERE l.tenant_id = r.tenant_id AND l.record_id = r.id "
-    "AND l.installation_id = %b AND l.stream = %b) "
+    "AND r.id NOT IN (SELECT unnest(%b::uuid[])) "
+    "AND NOT EXISTS (SELECT 1 FROM (SELECT installation_id, stream FROM links WHERE tenant_id = r.tenant_id "
+    "AND record_id = r.id OFFSET 0) l WHERE l.installation_id = %b AND l.stream = %b) "
     # What was left out, refused or parked under this mapping is not tried again by each pass.
-    "AND NOT EXISTS (SELECT 1 FROM intents i WHERE i.tenant_id = r.tenant_id AND i.record_id = r.id "
-    "AND i.installation_id = %b AND i.stream = %b AND (i.state IN ('planned', 'sent', 'in_doubt') "
+    "AND NOT EXISTS (SELECT 1 FROM (SELECT installation_id, stream, state, mapping_version FROM intents "
+    "WHERE tenant_id = r.tenant_id AND record_id = r.id OFFSET 0) i "
+    "WHERE i.installation_id = %b AND i.stream = %b AND (i.state IN ('planned', 'sent', 'in_doubt') "
     "OR (i.mapping_version = %b::int AND i.state <> 'confirmed')))"
 )
-_BUT = "NOT EXISTS (SELECT 1 FROM unnest(%b::uuid[]) AS b(id) WHERE b.id = r.id)"
 
 
-def _missing(context: PageContext) -> tuple[Any, ...]:
+def _missing(context: PageContext, but: Sequence[uuid.UUID]) -> tuple[Any, ...]:
     place = context.installation_id, context.stream
-    return context.tenant_id, context.object_type, *place, *place, context.mapping_version
+    return context.tenant_id, context.object_type, uuids(but), *place, *place, context.mapping_version
 
 
 def answer_deletes(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, delete: bool) -> int:

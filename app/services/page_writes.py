@@ -74,6 +74,8 @@ _NEWS = (
     f"SELECT v.id, l.* FROM unnest(%b::text[], %b::bytea[]) AS v(id, hash) LEFT JOIN LATERAL ({_LINK}) AS l ON true "  # noqa: S608  # constants only
     "WHERE l.link_id IS NULL OR l.source_hash <> v.hash OR l.mapping_version <> %b::int OR l.deleted"
 )
+# Found by the record alone and narrowed outside, for the same reason. Takes a tenant and records.
+LINKS_OF = "(SELECT * FROM links WHERE tenant_id = %b AND record_id = ANY(%b) OFFSET 0)"
 _KEYS = (
     "SELECT v.key, v.value, k.record_id FROM unnest(%b::text[], %b::text[]) AS v(key, value), LATERAL (SELECT record_id "
     "FROM record_keys WHERE tenant_id = %b AND object_type = %b AND key = v.key AND value = v.value OFFSET 0) AS k"

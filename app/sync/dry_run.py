@@ -37,13 +37,14 @@ class Memory:
 
     `records`: the values of each record that would have been made or changed, by object type; `created` are those that
     are not there. `links` are the joins of the stream being read, `shown` its external ids that have been joined
-    before.
+    before, `asked` the records of which a person must say which of them is over there.
     """
 
     records: dict[str, dict[uuid.UUID, dict[str, Any]]] = field(default_factory=dict)
     created: dict[str, set[uuid.UUID]] = field(default_factory=dict)
     links: dict[str, uuid.UUID] = field(default_factory=dict)
     shown: set[str] = field(default_factory=set)
+    asked: set[uuid.UUID] = field(default_factory=set)
     _names: tuple[str, ...] = ()
     _keys: dict[Key, set[uuid.UUID]] = field(default_factory=lambda: defaultdict(set))
     _type: str = ""
@@ -58,7 +59,7 @@ class Memory:
 
     def close(self, *, later: Iterable[str]) -> None:
         """Forget the stream; of records, what streams of the object types `later` may still meet is kept."""
-        self.links, self.shown, kept = {}, set(), set(later)
+        self.links, self.shown, self.asked, kept = {}, set(), set(), set(later)
         self.records = {name: rows for name, rows in self.records.items() if name in kept}
         self.created = {name: ids for name, ids in self.created.items() if name in kept}
 
@@ -88,6 +89,7 @@ class Memory:
 
     def note(self, plan: Plan) -> None:
         """Remember what a page would have written."""
+        self.asked.update(hit for _, hits in plan.conflicts for hit in hits)
         for write in plan.writes:
             self.links[write.incoming.external_id] = write.record_id
             if write.operation == "created":
@@ -118,6 +120,7 @@ class Memory:
             "created": {t: [str(i) for i in ids] for t, ids in self.created.items()},
             "links": {name: str(record_id) for name, record_id in self.links.items()},
             "shown": sorted(self.shown),
+            "asked": sorted(map(str, self.asked)),
         }
 
     @classmethod
@@ -128,4 +131,5 @@ class Memory:
             {t: {uuid.UUID(i) for i in ids} for t, ids in data["created"].items()},
             {name: uuid.UUID(record_id) for name, record_id in data["links"].items()},
             set(data["shown"]),
+            {uuid.UUID(i) for i in data.get("asked", ())},
         )
