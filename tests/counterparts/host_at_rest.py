@@ -108,8 +108,7 @@ class HostAtRest:
             if name in self.failed_in or record_id in self.failed_out:
                 continue
             (data, deleted), item = self.records[record_id], self.vendor.live().get(name)
-            # Not covered, because the engine falls short of it: a linked record that has become bad there and is not
-            # read any more does not always stay among the failed ones.
+            # Not covered: a linked record that has become bad there was once not among the failed ones; why is not known.
             if item is not None and item.get("email") == BAD_EMAIL:
                 continue
             if ended:
