@@ -23,7 +23,7 @@ from app.services import (
 from app.services.intent_claims import Sending
 from app.services.intent_failures import Refusal
 from app.services.intent_outcomes import Answer
-from app.services.page_context import PageContext
+from app.services.page_context import Counts, PageContext
 from app.services.tasks import Again, Done, LeasedTask, Outcome
 from app.sync.outbound import Abilities
 from app.sync.retry import decide
@@ -217,15 +217,18 @@ def _settle(work: _Work, context: PageContext, done: list[tuple[Sending, Sent]])
         for back in backs:
             ids = [item.id for item, outcome in done if outcome == back]
             intent_outcomes.put_back(sql, context, ids, seconds=back.seconds, state=back.state, absent=back.absent)
-    for _, outcome in done:
+    met: list[uuid.UUID] = []
+    unread: list[uuid.UUID] = []
+    for item, outcome in done:
         read = outcome.record if isinstance(outcome, Met) else outcome.read if isinstance(outcome, Answer) else None
-        if read is not None:
-            apply_record(work.task, context, read, None, anyway=True)
-    met = [item.id for item, outcome in done if isinstance(outcome, Met)]
-    if met:
+        counts = apply_record(work.task, context, read, None, anyway=True) if read is not None else Counts()
+        if isinstance(outcome, Met):
+            (unread if counts.failed or counts.filtered else met).append(item.id)
+    if met or unread:
         with transaction():
             tasks.fence(work.task)
             sql = page_writes.connection()
+            intent_outcomes.wait_for_reading(sql, context, unread)
             intent_outcomes.put_back(sql, context, [name for name in met if name not in work.met])
             # Whoever changes it all the time over there does not keep a worker busy.
             intent_outcomes.put_back(sql, context, [name for name in met if name in work.met], seconds=_PAUSE)

@@ -188,6 +188,17 @@ def put_back(
         )
 
 
+def wait_for_reading(sql: Raw, context: PageContext, ids: Sequence[uuid.UUID]) -> None:
+    """Drop writes to records that were changed over there and cannot be read; the page that reads one plans it anew."""
+    if ids:
+        sql.execute(
+            "UPDATE intents SET state = 'dropped', settled_at = clock_timestamp(), again = false, error_message = "
+            "'What was changed there does not fit, or a filter leaves it out: nothing is written over it.' "
+            "WHERE tenant_id = %b AND id = ANY(%b) AND state = 'sent'",
+            (context.tenant_id, uuids(ids)),
+        )
+
+
 def go_on(sql: Raw, context: PageContext, written: Sequence[Sending]) -> None:
     """Plan anew what has changed again while it was being written, or waits to be written to another record as well."""
     again_after(sql, context, [item.id for item in written])

@@ -1,6 +1,7 @@
 """The SQL of a page's failed records: kept with sealed payload, retried alone, resolved once they are written."""
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -111,12 +112,16 @@ def seal_of(tenant_id: uuid.UUID, installation_id: uuid.UUID, stream: str, exter
     return Seal(tenant_id, installation_id, f"payload:{stream}:{external_id}", 1)
 
 
-def resolve_failures(sql: Raw, context: PageContext, external_ids: list[str]) -> None:
-    """Mark failed records that have now been written as resolved, and forget their payload."""
-    if external_ids:
-        sql.execute(
-            "UPDATE failed_records SET state = 'resolved', resolved_at = now(), payload_sealed = NULL, retry_at = NULL "
-            "WHERE tenant_id = %b AND installation_id = %b AND stream = %b AND external_id = ANY(%b) "
-            "AND direction = 'in' AND state <> 'resolved'",
-            (context.tenant_id, context.installation_id, context.stream, texts(external_ids)),
-        )
+def resolve_failures(sql: Raw, context: PageContext, external_ids: list[str]) -> Iterable[tuple[str]]:
+    """Mark failed records that have now been written as resolved, and forget their payload.
+
+    Returns a cursor over the external ids of those that had failed; inside a pipeline it is read after its end.
+    """
+    if not external_ids:
+        return ()
+    return sql.execute(
+        "UPDATE failed_records SET state = 'resolved', resolved_at = now(), payload_sealed = NULL, retry_at = NULL "
+        "WHERE tenant_id = %b AND installation_id = %b AND stream = %b AND external_id = ANY(%b) "
+        "AND direction = 'in' AND state <> 'resolved' RETURNING external_id",
+        (context.tenant_id, context.installation_id, context.stream, texts(external_ids)),
+    )

@@ -4,7 +4,7 @@ The caller has opened the transaction and passed the fence. SQL is set-based and
 (architecture section 4: figures); no statement is made per record.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -102,14 +102,14 @@ def apply_pages(
     promises.check(context, before, counts)
     counts.deleted = deleted
     with sql.pipeline():
-        _write(sql, context, plan, found, page)
+        healed = _write(sql, context, plan, found, page)
         if context.run_stream_id:
             if context.full:
                 page_writes.remember_seen(sql, context, page, list(prepared.records))
             end = prepared.end
             checkpoint = {"at": end.checkpoint.to_json(), "last": end.last}
             page_writes.advance(sql, context, vars(counts), len(prepared.pages), end.total, checkpoint)
-    pass_on(sql, context, plan)
+    pass_on(sql, context, plan, healed={row[0] for row in healed})
     for external_id in plan.stale:
         runs.queue_read(context.tenant_id, context.installation_id, context.stream, external_id)
     if counts.failed or counts.conflicts:
@@ -129,7 +129,7 @@ def count(context: PageContext, prepared: Prepared, found: Sorted, plan: Plan) -
     )  # fmt: skip
 
 
-def _write(sql: Raw, context: PageContext, plan: Plan, found: Sorted, page: int) -> None:
+def _write(sql: Raw, context: PageContext, plan: Plan, found: Sorted, page: int) -> Iterable[tuple[str]]:
     alone, rest = page_creates.split(plan)
     page_creates.create(sql, context, alone, page)
     page_writes.write_records(sql, context, rest)
@@ -138,17 +138,21 @@ def _write(sql: Raw, context: PageContext, plan: Plan, found: Sorted, page: int)
     page_failures.write_failures(sql, context, found.failures)
     page_conflicts.write_conflicts(sql, context, plan)
     known = [write.incoming.external_id for write in plan.writes]
-    page_failures.resolve_failures(sql, context, known)
+    healed = page_failures.resolve_failures(sql, context, known)
     linked = [write.record_id for write in plan.of("linked")] if context.out else []
     if linked:
         page_failures.resolve_doubts(sql, context, linked)
     met = [w.incoming.external_id for w in plan.writes if w.operation != "created" and not (w.open or w.revived)]
     page_conflicts.settle_agreed(sql, context, met)
     page_echoes.note(sql, context, plan)
+    return healed
 
 
-def pass_on(sql: Raw, context: PageContext, plan: Plan) -> None:
-    """Plan what the other sides, and this one, must hear of what a page has changed."""
+def pass_on(sql: Raw, context: PageContext, plan: Plan, *, healed: Collection[str] = ()) -> None:
+    """Plan what the other sides, and this one, must hear of what a page has changed.
+
+    `healed` are the external ids of records that could not be read until now: what is to be written to them has waited.
+    """
     if not context.outs:
         return
     here = context.out
@@ -159,7 +163,7 @@ def pass_on(sql: Raw, context: PageContext, plan: Plan) -> None:
         for write in plan.writes
         for out in context.outs
         if (
-            write.sends or write.record_id in shared
+            write.sends or write.record_id in shared or write.incoming.external_id in healed
             if out == here
             else write.operation in ("created", "restored") or write.after
         )
