@@ -77,6 +77,7 @@ class Settings(BaseModel):
     sandbox_url: str = Field("", description="Where the Sandbox CRM runs; empty: it is not offered as a default.")
     keep_runs_days: int = Field(90, ge=1, description="Runs are kept this long.")
     keep_changes_days: int = Field(90, ge=1, description="The journal of changes is kept this long.")
+    keep_events_days: int = Field(30, ge=1, description="Events, dispatches and their attempts are kept this long.")
     keep_exchanges_days: int = Field(14, ge=1, description="Redacted HTTP exchanges are kept this long.")
     keep_payloads_days: int = Field(14, ge=1, description="Sealed payloads of failed records are kept this long.")
     keep_tasks_days: int = Field(3, ge=1, description="Finished tasks are kept this long.")

@@ -1,5 +1,6 @@
 """The SQLAlchemy object and how a database session knows its tenant."""
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -8,7 +9,7 @@ from typing import Any
 import psycopg
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as FlaskSession
-from sqlalchemy import CursorResult, Executable, MetaData, event, func, select
+from sqlalchemy import CursorResult, Executable, MetaData, event, func, select, text
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import DeclarativeBase, Session, SessionTransaction
 
@@ -90,6 +91,23 @@ def held_connection() -> Iterator[None]:
         finally:
             session.rollback()
             del session.info["held"]
+
+
+@contextmanager
+def bound_meanwhile(tenant_id: uuid.UUID) -> Iterator[None]:
+    """Bind another tenant inside the open transaction, and the one before again after it; for services/fan_out only."""
+    db.session.flush()  # What is pending belongs to the tenant before.
+    with tenancy.bind_tenant(tenant_id):
+        _bind_now()
+        yield
+        db.session.flush()
+    _bind_now()
+
+
+def _bind_now() -> None:
+    tenant, user = tenancy.bind_values()
+    statement = "SELECT set_config('patchbay.tenant', :tenant, true), set_config('patchbay.user', :user, true)"
+    db.session.execute(text(statement), {"tenant": tenant, "user": user})
 
 
 def clock_offset() -> timedelta:

@@ -28,16 +28,20 @@ USER_TABLES = frozenset({"sessions", "user_tokens"})
 LOOKUP_FUNCTIONS = frozenset(
     {
         "lookup_session", "lookup_user_token", "lookup_invitation", "lookup_oauth_state", "lookup_tenants",
-        "claim_task", "lane_waits", "prune_sessions", "prune_user_tokens",
+        "lookup_listeners", "claim_task", "lane_waits", "prune_sessions", "prune_user_tokens",
     }
 )  # fmt: skip
 # Tables on which patchbay_lookup has a policy of its own, for exactly those functions.
-LOOKUP_TABLES = frozenset({"sessions", "user_tokens", "invitations", "oauth_states", "tasks", "task_gates", "tenants"})
+LOOKUP_TABLES = frozenset(
+    {"sessions", "user_tokens", "invitations", "oauth_states", "tasks", "task_gates", "tenants", "subscriptions"}
+)
 # (3) Tables the dispatcher may cross; they hold no customer data.
 DISPATCHER_TABLES = frozenset({"tasks", "task_gates", "schedules"})
 # (4) Tables of which the host's support and operators read the rows of all tenants; they hold nothing that is synced.
 STAFF_TABLES = frozenset({"installation_status", "support_grants"})
 # (5) Support reads one tenant by binding it read-only: views/fleet.py, after support_grants.begin_reading().
+# (6) The fan-out of a tenant's events binds the platform's tenant for a moment, to add the host's dispatches in the same
+# transaction: services/fan_out.py, by db.bound_meanwhile().
 # Tables with a second, narrower SELECT policy: a user sees the memberships and tenants they belong to.
 OWN_MEMBERSHIP_TABLES = frozenset({"memberships", "tenants"})
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from app.config import Settings, variable
+from app.event_types import event_types_markdown
 from connectors.sdk.transforms import transforms_markdown
 from docs.manifest_pages import checks_page, manifest_page, schema_page
 
@@ -31,6 +32,7 @@ def pages() -> dict[str, str]:
     return {
         "settings.md": settings_page(), "manifest.md": manifest_page(), "manifest.schema.json": schema_page(),
         "checks.md": checks_page(), "transforms.md": transforms_markdown() + "\n",
+        "event-types.md": event_types_markdown(),
     }  # fmt: skip
 
 

@@ -23,6 +23,7 @@ KINDS: dict[str, str] = {
     "check_fields": "jobs.drift:check_fields",
     "send_mail": "jobs.mails:send_mail",
     "send_reset": "jobs.mails:send_reset",
+    "fan_out": "jobs.fan_out:spread",
     "prune": "jobs.prune:prune",
 }
 

@@ -5,6 +5,7 @@ from app.models import (
     audit,
     breakers,
     connections,
+    events,
     fleet,
     installations,
     intents,
@@ -18,6 +19,6 @@ from app.models import (
 )
 
 __all__ = [
-    "accounts", "audit", "breakers", "connections", "fleet", "installations", "intents", "listings", "mails",
-    "object_types", "records", "runs", "support_grants", "tasks",
+    "accounts", "audit", "breakers", "connections", "events", "fleet", "installations", "intents", "listings",
+    "mails", "object_types", "records", "runs", "support_grants", "tasks",
 ]  # fmt: skip

@@ -19,6 +19,8 @@ from sqlalchemy.types import Uuid
 
 from app.models.base import Json, TenantModel, Timestamp, db, moment
 
+FAN_OUT = "coalesce(nullif(current_setting('patchbay.fan_out', true), ''), fan_out_now())"
+
 
 class Record(TenantModel):
     """One real thing, however many installations link to it."""
@@ -109,11 +111,13 @@ class Change(TenantModel):
     after: Mapped[dict[str, Any]] = mapped_column(Json, default=dict, server_default="{}")
     writer: Mapped[str] = mapped_column(Text)
     mapping_version: Mapped[int | None] = mapped_column(Integer)
-    fan_out: Mapped[str] = mapped_column(Text, default="new", server_default="new")
+    # `new` where somebody listens. A page finds that out once for all its rows (page_writes.open_page).
+    fan_out: Mapped[str] = mapped_column(Text, server_default=text(FAN_OUT))
 
     @classmethod
     def constraints(cls) -> tuple[Any, ...]:
         return (
+            Index("ix_changes_new", "tenant_id", "id", postgresql_where=text("fan_out = 'new'")),
             Index("ix_changes_record", "tenant_id", "record_id", "id"),
             Index("ix_changes_run", "tenant_id", "run_id", "id"),
             CheckConstraint("operation in ('created', 'updated', 'linked', 'deleted', 'restored')", name="operation"),

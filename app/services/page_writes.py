@@ -47,9 +47,10 @@ def open_page(
         "WHERE tenant_id = %b AND id = %b AND lease_token = %b AND state = 'leased' RETURNING 1) "
         "SELECT (SELECT count(*) FROM held), set_config('plan_cache_mode', 'force_custom_plan', true), "
         "set_config('enable_seqscan', 'off', true), set_config('synchronous_commit', 'off', true), "
-        "(SELECT stop_requested FROM runs WHERE tenant_id = %b AND id = %b)"
+        "(SELECT stop_requested FROM runs WHERE tenant_id = %b AND id = %b), set_config('patchbay.fan_out', "
+        "CASE WHEN EXISTS (SELECT FROM lookup_listeners(%b, true)) THEN 'new' ELSE 'done' END, true)"
     )
-    values = (lease, task.tenant_id, task.id, task.token, task.tenant_id, run_id)
+    values = (lease, task.tenant_id, task.id, task.token, task.tenant_id, run_id, task.tenant_id)
     raw, (fenced, found) = begin_with((fence, values), (_NEWS, _news_of(context, hashes)))
     row = fenced.fetchone()
     if row is None or row[0] != 1:

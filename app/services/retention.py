@@ -13,6 +13,7 @@ from app.db import db, write
 from app.ids import first_at
 from app.models.accounts import Invitation
 from app.models.connections import OAuthState
+from app.models.events import Dispatch, Event, Subscription
 from app.models.installations import Preview
 from app.models.intents import Intent
 from app.models.mails import Mail
@@ -38,6 +39,15 @@ def _rules(settings: Settings) -> list[tuple[Any, ColumnElement[bool]]]:
     return [
         (Run, (Run.created_at < before(settings.keep_runs_days)) & Run.state.in_(("done", "failed", "stopped"))),
         (Change, Change.id < first_at(before(settings.keep_changes_days))),
+        (Event, (Event.id < first_at(before(settings.keep_events_days))) & (Event.fan_out == "done")),
+        (
+            Dispatch,
+            (Dispatch.id < first_at(before(settings.keep_events_days))) & Dispatch.state.in_(("delivered", "failed")),
+        ),
+        (
+            Subscription,
+            (Subscription.state == "removed") & (Subscription.updated_at < before(settings.keep_events_days)),
+        ),
         # What somebody still has to decide about stays.
         (
             Intent,
