@@ -36,7 +36,11 @@ VIEWS: tuple[str, ...] = (
     "app.views.object_types",
     "app.views.oauth_clients",
     "app.views.fleet",
+    "app.views.api_keys",
+    "app.views.api_docs",
 )
+# Nouns of the API; each module has `noun`.
+NOUNS: tuple[str, ...] = ("app.api.key", "app.api.tenants")
 # Shown in the development profile only.
 DEVELOPMENT_VIEWS: tuple[str, ...] = ("app.views.mailbox", "app.views.styleguide")
 
@@ -60,4 +64,6 @@ def create_app(process: Process = "web", settings: Settings | None = None) -> Fl
         extensions.init_web(flask_app, settings)
         for name in VIEWS + (DEVELOPMENT_VIEWS if settings.development else ()):
             flask_app.register_blueprint(import_module(name).blueprint)
+        for name in NOUNS:
+            flask_app.register_blueprint(import_module(name).noun.blueprint)
     return flask_app

@@ -74,6 +74,7 @@ class Settings(BaseModel):
     dry_run_seconds: float = Field(
         60, gt=0, le=3600, description="How long a dry run calls the vendor at most, over all streams."
     )
+    api_per_minute: int = Field(1200, ge=10, description="Requests to the API that one key may make in a minute.")
     sandbox_url: str = Field("", description="Where the Sandbox CRM runs; empty: it is not offered as a default.")
     keep_runs_days: int = Field(90, ge=1, description="Runs are kept this long.")
     keep_changes_days: int = Field(90, ge=1, description="The journal of changes is kept this long.")

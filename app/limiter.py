@@ -36,7 +36,7 @@ class SharedLimiter:
     """The budget of one connection. Implements connectors.sdk.SharedPace."""
 
     def __init__(self, url: str, connection: str) -> None:
-        self._redis = _client(url)
+        self._redis = client_of(url)
         self._under_way = f"patchbay:calls:{connection}"
         self._turns, self._closed = f"patchbay:pace:{connection}", f"patchbay:closed:{connection}"
 
@@ -76,5 +76,6 @@ class SharedLimiter:
 
 
 @lru_cache(maxsize=4)
-def _client(url: str) -> redis.Redis:
+def client_of(url: str) -> redis.Redis:
+    """Return the connection pool of this process for a Redis."""
     return connect(url)

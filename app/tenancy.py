@@ -28,13 +28,17 @@ USER_TABLES = frozenset({"sessions", "user_tokens"})
 LOOKUP_FUNCTIONS = frozenset(
     {
         "lookup_session", "lookup_user_token", "lookup_invitation", "lookup_oauth_state", "lookup_tenants",
-        "lookup_listeners", "claim_task", "lane_waits", "prune_sessions", "prune_user_tokens",
+        "lookup_tenant", "lookup_api_key", "lookup_connect_token", "lookup_connect_cookie", "lookup_listeners",
+        "claim_task", "lane_waits", "prune_sessions", "prune_user_tokens",
     }
 )  # fmt: skip
 # Tables on which patchbay_lookup has a policy of its own, for exactly those functions.
 LOOKUP_TABLES = frozenset(
-    {"sessions", "user_tokens", "invitations", "oauth_states", "tasks", "task_gates", "tenants", "subscriptions"}
-)
+    {
+        "sessions", "user_tokens", "invitations", "oauth_states", "tasks", "task_gates", "tenants", "subscriptions",
+        "api_keys", "connect_sessions",
+    }
+)  # fmt: skip
 # (3) Tables the dispatcher may cross; they hold no customer data.
 DISPATCHER_TABLES = frozenset({"tasks", "task_gates", "schedules"})
 # (4) Tables of which the host's support and operators read the rows of all tenants; they hold nothing that is synced.

@@ -9,6 +9,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import log
 from app.access import Viewer, find_viewer
+from app.api import gate
 from app.config import Settings
 from app.db import db
 from app.errors import ForbiddenError
@@ -35,9 +36,7 @@ _NO_SESSION = ("assets.", "health.")
 
 def register(flask_app: Flask, settings: Settings) -> None:
     """Add the hooks to the web application."""
-    if settings.proxy_hops:
-        hops = settings.proxy_hops
-        flask_app.wsgi_app = ProxyFix(flask_app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    _trust_proxies(flask_app, settings.proxy_hops)
     cookie = cookie_name(settings)
 
     @flask_app.before_request
@@ -46,9 +45,12 @@ def register(flask_app: Flask, settings: Settings) -> None:
         g.request_id = uuid.uuid4().hex[:12]
         g.stack.enter_context(log.bind(request_id=g.request_id))
         _act_as(Actor(None, SYSTEM.name, request.remote_addr or "", g.request_id))
+        called = gate.is_api(request.path)
+        if called:
+            gate.enter(settings)
         if request.method not in _SAFE:
             _check_origin(settings)
-        if request.endpoint is None or request.endpoint.startswith(_NO_SESSION):
+        if called or request.endpoint is None or request.endpoint.startswith(_NO_SESSION):
             return
         _load_viewer(request.cookies.get(cookie), settings)
 
@@ -59,6 +61,9 @@ def register(flask_app: Flask, settings: Settings) -> None:
         if settings.secure:
             response.headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
         response.headers["X-Request-Id"] = g.get("request_id", "")
+        if gate.is_api(request.path):
+            gate.finish(response)
+            return response
         if not request.path.startswith("/static/"):
             response.headers.setdefault("Cache-Control", "no-store" if find_viewer() else "private, no-cache")
             response.vary.update(("Cookie", "HX-Request"))
@@ -71,6 +76,11 @@ def register(flask_app: Flask, settings: Settings) -> None:
             stack.close()
 
     flask_app.context_processor(_page_context)
+
+
+def _trust_proxies(flask_app: Flask, hops: int) -> None:
+    if hops:
+        flask_app.wsgi_app = ProxyFix(flask_app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
 
 
 def cookie_name(settings: Settings) -> str:

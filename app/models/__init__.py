@@ -2,8 +2,10 @@
 
 from app.models import (
     accounts,
+    api_keys,
     audit,
     breakers,
+    connect_sessions,
     connections,
     events,
     fleet,
@@ -19,6 +21,6 @@ from app.models import (
 )
 
 __all__ = [
-    "accounts", "audit", "breakers", "connections", "events", "fleet", "installations", "intents", "listings",
-    "mails", "object_types", "records", "runs", "support_grants", "tasks",
+    "accounts", "api_keys", "audit", "breakers", "connect_sessions", "connections", "events", "fleet", "installations",
+    "intents", "listings", "mails", "object_types", "records", "runs", "support_grants", "tasks",
 ]  # fmt: skip

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Index,
     Integer,
@@ -33,10 +34,16 @@ class Record(TenantModel):
     version: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
     updated_at: Mapped[datetime] = moment()
     deleted_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    # The host's own id of it, when the host has given one over the API.
+    external_id: Mapped[str | None] = mapped_column(Text)
 
     @classmethod
     def constraints(cls) -> tuple[Any, ...]:
         return (
+            Index(
+                "uq_records_external_id", "tenant_id", "object_type", "external_id", unique=True,
+                postgresql_where=text("external_id is not null"),
+            ),
             Index("ix_records_browse", "tenant_id", "object_type", "updated_at", "id"),
             # Deleted ones have no keys any more: they are looked through, and are few.
             Index(
@@ -113,11 +120,20 @@ class Change(TenantModel):
     mapping_version: Mapped[int | None] = mapped_column(Integer)
     # `new` where somebody listens. A page finds that out once for all its rows (page_writes.open_page).
     fan_out: Mapped[str] = mapped_column(Text, server_default=text(FAN_OUT))
+    # The transaction that wrote it: what has begun before all that still run can be read without missing a late one.
+    xid: Mapped[int] = mapped_column(BigInteger, server_default=text("((pg_current_xact_id())::text)::bigint"))
 
     @classmethod
     def constraints(cls) -> tuple[Any, ...]:
         return (
             Index("ix_changes_new", "tenant_id", "id", postgresql_where=text("fan_out = 'new'")),
+            # As rows are only added, each range of pages has its own few transactions: no entry a row to write.
+            Index(
+                "ix_changes_xid",
+                "xid",
+                postgresql_using="brin",
+                postgresql_with={"pages_per_range": 16, "autosummarize": True},
+            ),
             Index("ix_changes_record", "tenant_id", "record_id", "id"),
             Index("ix_changes_run", "tenant_id", "run_id", "id"),
             CheckConstraint("operation in ('created', 'updated', 'linked', 'deleted', 'restored')", name="operation"),

@@ -12,6 +12,8 @@ from app.config import Settings
 from app.db import db, write
 from app.ids import first_at
 from app.models.accounts import Invitation
+from app.models.api_keys import IdempotencyKey
+from app.models.connect_sessions import ConnectSession
 from app.models.connections import OAuthState
 from app.models.events import Dispatch, Event, Subscription
 from app.models.installations import Preview
@@ -20,7 +22,7 @@ from app.models.mails import Mail
 from app.models.records import Change
 from app.models.runs import Conflict, FailedRecord, HttpExchange, Problem, Run
 from app.models.tasks import Task
-from app.services import breakers
+from app.services import breakers, idempotency
 from app.tenancy import PLATFORM_TENANT
 
 BATCH = 5000
@@ -59,6 +61,8 @@ def _rules(settings: Settings) -> list[tuple[Any, ColumnElement[bool]]]:
         (Mail, Mail.created_at < before(settings.keep_mail_days)),
         (Preview, Preview.expires_at < now()),
         (OAuthState, OAuthState.expires_at < now()),
+        (IdempotencyKey, IdempotencyKey.created_at < now() - idempotency.KEPT),
+        (ConnectSession, ConnectSession.expires_at < before(settings.keep_sessions_days)),
         (
             Invitation,
             func.least(Invitation.accepted_at, Invitation.expires_at) < before(settings.keep_invitations_days),

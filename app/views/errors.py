@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException, SecurityError
 from werkzeug.wrappers import Response as BaseResponse
 
 from app import log
+from app.api import problems
 from app.db import db
 from app.errors import AppError, SignInRequiredError
 from app.htmx import wants_fragment
@@ -43,8 +44,10 @@ def register(flask_app: Flask) -> None:
 
 def _app_error(error: AppError) -> BaseResponse:
     db.session.rollback()
-    if isinstance(error, SignInRequiredError):
+    if isinstance(error, SignInRequiredError) and not _is_api():
         return _sign_in()
+    if _is_api():
+        return problems.of_error(error)
     response = _page(error.status, error.message, error.fix, error.code)
     if error.status == 429:
         response.headers["Retry-After"] = str(getattr(error, "retry_after", 60))
@@ -69,8 +72,13 @@ def _http_error(error: HTTPException) -> Response:
     db.session.rollback()
     if isinstance(error, SecurityError):
         # A foreign Host header: no address can be made for a page's files, so there is no page.
+        if _is_api():
+            return problems.answer(400, "invalid_request", "This name is not served here.")
         return Response("This name is not served here.\n", 400, content_type="text/plain")
-    return _page(error.code or 500, "", "", "http")
+    response = _page(error.code or 500, "", "", "http")
+    if "Allow" in (sent := error.get_response().headers):
+        response.headers["Allow"] = sent["Allow"]
+    return response
 
 
 def _database_down(error: OperationalError) -> Response:
@@ -87,12 +95,18 @@ def _unexpected(error: Exception) -> Response:
     return _page(500, "", "", "internal")
 
 
+def _is_api() -> bool:
+    return request.path.startswith("/api/")
+
+
 def _page(status: int, message: str, fix: str, code: str) -> Response:
     title, standard = _TEXTS.get(status, _TEXTS[500 if status >= 500 else 400])
     context: dict[str, Any] = {
         "status": status, "title": title, "message": message or standard, "fix": fix, "request_id": g.get("request_id"),
     }  # fmt: skip
-    if request.path.startswith(("/api/", "/health/")):
+    if _is_api():
+        return problems.answer(status, code, context["message"], fix)
+    if request.path.startswith("/health/"):
         return make_response(jsonify(error={"code": code, "message": context["message"], "fix": fix}), status)
     template = "errors/_error.html" if wants_fragment() else "errors/error.html"
     response = make_response(render_template(template, **context), status)

@@ -1,0 +1,70 @@
+"""Tenants: the host's customers, by the host's own ids."""
+
+import uuid
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api.operations import Noun, Reply
+from app.errors import NotFoundError
+from app.ids import new_id
+from app.models.accounts import Tenant as TenantRow
+from app.services import api_keys, tenants
+from app.tenancy import bind_tenant
+from app.transaction import transaction
+
+noun = Noun("tenants", "Tenants", "Customers of the host, by the host's own ids. For keys of the host.")
+
+
+class Tenant(BaseModel):
+    """A customer of the host."""
+
+    id: uuid.UUID
+    external_id: str
+    name: str
+    zone: str
+    created_at: datetime
+
+
+class TenantBody(BaseModel):
+    """What the host says of a customer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=120)]
+    zone: Annotated[str | None, Field(max_length=64, examples=["Europe/Berlin"])] = None
+
+
+def _shown(row: TenantRow) -> Tenant:
+    return Tenant(
+        id=row.id, external_id=row.external_id or "", name=row.name, zone=row.zone, created_at=row.created_at
+    )  # fmt: skip
+
+
+@noun.get("/tenants/<external_id>", scope="admin", answer=Tenant, tenant=False, host_only=True)
+def show_tenant(external_id: str) -> Tenant:
+    """Show a tenant"""
+    tenant_id = api_keys.find_tenant(external_id)
+    if tenant_id is None:
+        raise NotFoundError("There is no tenant with this id.")
+    with bind_tenant(tenant_id), transaction():
+        found = tenants.find(tenant_id)
+    if found is None:
+        raise NotFoundError("There is no tenant with this id.")
+    return _shown(found)
+
+
+@noun.put(
+    "/tenants/<external_id>", scope="admin", body=TenantBody, answer=Tenant, tenant=False, host_only=True,
+    own_transaction=True, also=(201, 409),
+)  # fmt: skip
+def put_tenant(external_id: str, body: TenantBody) -> Reply:
+    """Make a tenant, or change its name and zone
+
+    Sent again it changes nothing. The id is the one your product has for the customer.
+    """
+    tenant_id = api_keys.find_tenant(external_id) or new_id()
+    with bind_tenant(tenant_id), transaction():
+        made, new = tenants.put(tenant_id, external_id, name=body.name.strip() or external_id, zone=body.zone)
+        return Reply(_shown(made), 201 if new else 200)
