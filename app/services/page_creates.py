@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from app.arrays import blobs, texts, uuids
 from app.ids import raw_ids
 from app.services.page_context import PageContext
-from app.services.page_writes import Raw, as_json, write_keys
-from app.sync.hashes import digest
+from app.services.page_writes import Raw, write_keys
+from app.sync.hashes import digested
 from app.sync.plan import Plan, Write
 
 _CREATE = (
@@ -43,14 +43,14 @@ def create(sql: Raw, context: PageContext, writes: Sequence[Write], page: int) -
     if not writes:
         return
     ids = raw_ids(3 * len(writes))
-    values = [as_json(write.data) for write in writes]
+    contents = [digested(write.data) for write in writes]
     tenant_id, place = context.tenant_id, (context.installation_id, context.stream)
     sql.execute(
         _CREATE,
         (
             uuids([write.record_id for write in writes]), uuids(ids[0::3]), uuids(ids[1::3]),
-            texts([write.incoming.external_id for write in writes]), texts(values),
-            blobs([digest(write.data) for write in writes]), blobs([write.incoming.source_hash for write in writes]),
+            texts([write.incoming.external_id for write in writes]), texts([raw for raw, _ in contents]),
+            blobs([hashed for _, hashed in contents]), blobs([write.incoming.source_hash for write in writes]),
             texts([write.incoming.version or "" for write in writes]),
             tenant_id, context.object_type,
             tenant_id, *place, context.mapping_version,

@@ -8,4 +8,10 @@ import orjson
 
 def digest(data: Any) -> bytes:
     """Return 16 bytes that differ when `data` (JSON) differs; key order does not matter."""
-    return hashlib.blake2b(orjson.dumps(data, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
+    return digested(data)[1]
+
+
+def digested(data: Any) -> tuple[bytes, bytes]:
+    """Return `data` as the bytes of its JSON, and their digest."""
+    raw = orjson.dumps(data, option=orjson.OPT_SORT_KEYS)
+    return raw, hashlib.blake2b(raw, digest_size=16).digest()

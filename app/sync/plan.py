@@ -167,11 +167,12 @@ def _is_stale(link: Linked, item: Incoming, began: datetime | None) -> bool:
 
 
 def _create(item: Incoming, fresh: Iterator[uuid.UUID], directions: Directions) -> Write:
-    values = {**item.values, **item.given} if item.given else item.values
-    if len(directions.incoming) < len(values):
-        values = {name: value for name, value in values.items() if name in directions.incoming}
-    # What only flows out is not agreed on yet: nobody has a value here.
-    base = {name: value for name, value in item.values.items() if name in directions.incoming}
+    # What only flows out is not agreed on yet, nor is what a person gave: nobody over there has that value.
+    base = item.values
+    if not directions.incoming.issuperset(base):
+        base = {name: value for name, value in base.items() if name in directions.incoming}
+    # One object where both are the same: it is written once then.
+    values = {**base, **{n: v for n, v in item.given.items() if n in directions.incoming}} if item.given else base
     sends = not directions.outgoing.isdisjoint(item.given)
     return Write("created", item, next(fresh), values, {}, values, base, sends=sends)
 
