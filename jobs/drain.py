@@ -84,11 +84,9 @@ def drain(lane: str) -> int:
     return handled
 
 
-def work(claimed: LeasedTask, seconds: float) -> None:
+def work(task: LeasedTask, seconds: float) -> None:
     """Run the handler of a claimed task and record what came of it. Its tenant is bound."""
     try:
-        task = tasks.load(claimed)
-        db.session.rollback()
         with log.bind(task_id=str(task.id), tenant_id=str(task.tenant_id), kind=task.kind):
             outcome = _handle(task, seconds)
             if outcome is not None:
@@ -96,7 +94,7 @@ def work(claimed: LeasedTask, seconds: float) -> None:
                     tasks.end(task, outcome)
     except LeaseLostError:
         db.session.rollback()
-        _logger.warning("lease lost", task_id=str(claimed.id))
+        _logger.warning("lease lost", task_id=str(task.id))
 
 
 def _handle(task: LeasedTask, seconds: float) -> Outcome | None:

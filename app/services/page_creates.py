@@ -25,6 +25,8 @@ _CREATE = (
     "SELECT %b, c, i, %b::uuid, %b, %b, e, %b, %b::int, 'created', '{}', d, %b, %b::int FROM made"
 )
 
+_LOT = 500
+
 
 def split(plan: Plan) -> tuple[list[Write], Plan]:
     """Return the new records that nothing else in the page touches, and the plan of the rest."""
@@ -39,9 +41,15 @@ def split(plan: Plan) -> tuple[list[Write], Plan]:
 
 
 def create(sql: Raw, context: PageContext, writes: Sequence[Write], page: int) -> None:
-    """Write new records with their links, journal and keys."""
-    if not writes:
-        return
+    """Write new records with their links, journal and keys.
+
+    In a pipeline, PostgreSQL works on one lot while the next is being packed.
+    """
+    for start in range(0, len(writes), _LOT):
+        _create_some(sql, context, writes[start : start + _LOT], page)
+
+
+def _create_some(sql: Raw, context: PageContext, writes: Sequence[Write], page: int) -> None:
     ids = raw_ids(3 * len(writes))
     contents = [digested(write.data) for write in writes]
     tenant_id, place = context.tenant_id, (context.installation_id, context.stream)

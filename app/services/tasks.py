@@ -104,31 +104,20 @@ def add_task(
         after_commit(lambda: queue.ring(url, lane))
 
 
+_CLAIMED = "task_tenant, task_id, task_token, task_kind, task_key, task_ref, task_attempts, task_max_attempts"
+
+
 def claim(lane: str, worker: str) -> LeasedTask | None:
     """Claim the next due task of a lane: the tenant served least recently, then its oldest. None when none is due."""
     settings = _settings()
     row = db.session.execute(
-        text("SELECT task_tenant, task_id, task_token FROM claim_task(:lane, :worker, :lease, :tenants, :hosts)"),
+        text(f"SELECT {_CLAIMED} FROM claim_task(:lane, :worker, :lease, :tenants, :hosts)"),  # noqa: S608  # constants only
         {
             "lane": lane, "worker": worker, "lease": settings.lease_seconds, "tenants": settings.tenant_cap,
             "hosts": settings.host_cap,
         },
     ).first()  # fmt: skip
-    return _blank(row[0], row[1], row[2], lane) if row else None
-
-
-def _blank(tenant_id: uuid.UUID, task_id: uuid.UUID, token: int, lane: str) -> LeasedTask:
-    return LeasedTask(tenant_id, task_id, token, lane, "", "", None, 0, 0)
-
-
-def load(claimed: LeasedTask) -> LeasedTask:
-    """Return the claimed task with its contents; its tenant must be bound. LeaseLostError when it is gone."""
-    row = db.session.scalar(select(Task).where(*_held(claimed)))
-    if row is None:
-        raise LeaseLostError
-    return LeasedTask(
-        row.tenant_id, row.id, row.lease_token, row.lane, row.kind, row.key, row.ref, row.attempts, row.max_attempts
-    )
+    return LeasedTask(row[0], row[1], row[2], lane, row[3], row[4], row[5], row[6], row[7]) if row else None
 
 
 def _held(task: LeasedTask) -> tuple[ColumnElement[bool], ...]:

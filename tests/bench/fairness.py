@@ -40,14 +40,15 @@ _BIG_ID = uuid.UUID(int=1)
 # tenants, as claim_task is.
 _OLDEST = """
 CREATE FUNCTION claim_oldest(p_lane text, p_worker text, p_lease double precision)
-RETURNS TABLE (task_tenant uuid, task_id uuid, task_token bigint)
+RETURNS TABLE (task_tenant uuid, task_id uuid, task_token bigint, task_kind text, task_key text, task_ref uuid,
+    task_attempts int, task_max_attempts int)
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     UPDATE tasks SET state = 'leased', lease_token = lease_token + 1, attempts = attempts + 1, leased_by = p_worker,
         lease_until = clock_timestamp() + make_interval(secs => p_lease)
     WHERE (tenant_id, id) = (
         SELECT tenant_id, id FROM tasks WHERE lane = p_lane AND state = 'ready' AND due_at <= clock_timestamp()
         ORDER BY due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)
-    RETURNING tenant_id, id, lease_token
+    RETURNING tenant_id, id, lease_token, kind, key, ref, attempts, max_attempts
 $$;
 GRANT CREATE ON SCHEMA public TO patchbay_lookup;
 ALTER FUNCTION claim_oldest OWNER TO patchbay_lookup;
@@ -88,9 +89,9 @@ def work(switch: Path) -> None:
 
 
 def _oldest(lane: str, worker: str) -> LeasedTask | None:
-    query = text("SELECT task_tenant, task_id, task_token FROM claim_oldest(:lane, :worker, 30)")
+    query = text("SELECT * FROM claim_oldest(:lane, :worker, 30)")
     row = db.session.execute(query, {"lane": lane, "worker": worker}).first()
-    return LeasedTask(row[0], row[1], row[2], lane, "", "", None, 0, 0) if row else None
+    return LeasedTask(row[0], row[1], row[2], lane, row[3], row[4], row[5], row[6], row[7]) if row else None
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from app.tenancy import bind_tenant
 from app.transaction import transaction
 from connectors.sdk import Connector, canonical, load_manifest, rules_to_json
 from jobs import drain as drain_module
+from jobs.worker import collect_rarely
 from tests.processes import ROOT, free_port, wait_for
 
 YARDSTICKS = Path(os.environ.get("PATCHBAY_BENCH", ROOT.parent / "shared" / "bench"))
@@ -103,6 +104,7 @@ class Patchbay:
         subprocess.run([sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade"], env=env, cwd=ROOT, check=True)
         self.apps: dict[str, Flask] = {k: create_app(k, load_settings(environment)) for k in ("owner", "worker")}  # type: ignore[arg-type]
         drain_module.worker_app = lambda: self.apps["worker"]  # type: ignore[assignment]
+        collect_rarely()
         self.vendor, self.both = vendor, both
         self.connector = Connector(load_manifest(manifest(both=both)))
         with self.apps["owner"].app_context(), transaction():

@@ -34,13 +34,8 @@ class Lane:
             tasks.add_task(tenant_id, lane, kind, key, **options)
 
     def claim(self, worker: str = "w", *, lane: str = "sync") -> LeasedTask | None:
-        with self._worker.app_context():
-            with transaction():
-                claimed = tasks.claim(lane, worker)
-            if claimed is None:
-                return None
-            with bind_tenant(claimed.tenant_id), transaction():
-                return tasks.load(claimed)
+        with self._worker.app_context(), transaction():
+            return tasks.claim(lane, worker)
 
     def take(self) -> LeasedTask:
         found = self.claim()

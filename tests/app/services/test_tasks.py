@@ -101,7 +101,7 @@ def test_a_worker_whose_task_was_taken_over_changes_nothing(lane: Lane) -> None:
     assert (old.id, old.token + 1, new.attempts) == (new.id, new.token, 2)
     before = lane.row("state", "lease_token", "lease_until", "attempts", "last_error", "due_at")
     acts: list[Callable[[], Any]] = [
-        lambda: tasks.fence(old), lambda: tasks.load(old), lambda: tasks.fail(old, "x"),
+        lambda: tasks.fence(old), lambda: tasks.fail(old, "x"),
         *(lambda outcome=outcome: tasks.end(old, outcome) for outcome in (Done(), Again(clock.now()), Park("x"))),
     ]  # fmt: skip
     for act in acts:
