@@ -40,7 +40,13 @@ VIEWS: tuple[str, ...] = (
     "app.views.api_docs",
 )
 # Nouns of the API; each module has `noun`.
-NOUNS: tuple[str, ...] = ("app.api.key", "app.api.tenants")
+NOUNS: tuple[str, ...] = (
+    "app.api.key",
+    "app.api.tenants",
+    "app.api.object_types",
+    "app.api.records",
+    "app.api.changes",
+)
 # Shown in the development profile only.
 DEVELOPMENT_VIEWS: tuple[str, ...] = ("app.views.mailbox", "app.views.styleguide")
 

@@ -21,7 +21,7 @@ however often it arrives. Ids of other tenants answer as ids that do not exist."
 _ERRORS = {
     400: "Something in the request cannot be read.", 401: "The key is missing, unknown, revoked or has ended.",
     403: "The key lacks the scope.", 404: "There is no such thing, or it belongs to another tenant.",
-    409: "Something else was faster, or the state does not allow it.", 412: "The version is another one by now.",
+    409: "Something else was faster, or the state does not allow it.", 410: "What follows the cursor is no longer kept.", 412: "The version is another one by now.",
     413: "What was sent is too large.", 415: "The body is not application/json.", 422: "A value does not fit.",
     429: "Too many requests; go on after Retry-After.", 500: "Something went wrong here.",
     503: "Not available at the moment; send it again after Retry-After.",

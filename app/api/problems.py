@@ -28,6 +28,8 @@ CODES = {
     "not_found": "There is nothing at this address",
     "method_not_allowed": "The address knows other methods",
     "conflict": "Something else was faster, or the state does not allow it",
+    "external_id_taken": "Another record has this external id",
+    "duplicate_in_batch": "The record is more than once in the batch",
     "ambiguous_match": "Several records fit",
     "idempotency_key_reused": "The Idempotency-Key was used for another request",
     "request_in_progress": "The same request is still under way",

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import insert, select
 from sqlalchemy import update as sql_update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from app.clock import now
 from app.db import db
@@ -25,7 +26,7 @@ from app.sync.hashes import digest
 from app.sync.keys import keys_of
 from app.sync.plan import difference
 from app.tenancy import scoped
-from connectors.sdk.fields import coercer
+from connectors.sdk.fields import TargetField, coercer
 
 
 @dataclass(frozen=True)
@@ -37,19 +38,45 @@ class Edit:
     restore: bool = False
 
 
+@dataclass(frozen=True)
+class New:
+    """A record to be made of checked values; `external_id` is the host's own id of it."""
+
+    data: Mapping[str, Any]
+    external_id: str | None = None
+
+
 def create(tenant_id: uuid.UUID, object_type: str, values: Mapping[str, Any], *, writer: str) -> Record:
     """Create a record and return it. InvalidError names the fields that do not fit."""
-    data = checked(object_type, values)
-    missing = [f.label for f in fields_of(object_type) if f.required and data.get(f.name) is None]
+    fields = fields_of(object_type)
+    data = checked(object_type, values, fields)
+    missing = [field.label for field in fields if field.required and data.get(field.name) is None]
     if missing:
         raise InvalidError(f"{', '.join(missing)} must have a value.")
-    made = Record(tenant_id=tenant_id, id=new_id(), object_type=object_type, data=data, hash=digest(data))
-    db.session.add(made)
-    db.session.flush()  # The keys and the journal refer to it.
-    _write_keys(tenant_id, [made], key_fields_of(object_type))
-    _journal(tenant_id, [(made, "created", {}, data)], writer)
-    intents.plan_changed(tenant_id, [made.id], cause=writer)
+    [made] = create_many(tenant_id, object_type, [New(data)], writer=writer)
+    assert made is not None
     return made
+
+
+def create_many(
+    tenant_id: uuid.UUID, object_type: str, rows: Sequence[New], *, writer: str
+) -> list[Record | None]:  # fmt: skip
+    """Create records of checked values and return them; None in place of one whose external id is taken."""
+    values = [
+        {"tenant_id": tenant_id, "id": new_id(), "object_type": object_type, "data": dict(row.data),
+         "hash": digest(row.data), "external_id": row.external_id}
+        for row in rows
+    ]  # fmt: skip
+    if not values:
+        return []
+    # In one order, so that two requests with the same ids wait for each other and not both.
+    ordered = sorted(values, key=lambda value: str(value["external_id"] or ""))
+    query = pg_insert(Record).on_conflict_do_nothing().returning(Record)
+    made = {record.id: record for record in db.session.scalars(query, ordered)}
+    _write_keys(tenant_id, list(made.values()), key_fields_of(object_type))
+    _journal(tenant_id, [(record, "created", {}, record.data) for record in made.values()], writer)
+    intents.plan_changed(tenant_id, list(made), cause=writer)
+    return [made.get(value["id"]) for value in values]  # type: ignore[arg-type]  # the id of the row
 
 
 def update(tenant_id: uuid.UUID, record_id: uuid.UUID, values: Mapping[str, Any], *, writer: str) -> None:
@@ -108,9 +135,14 @@ def hold(tenant_id: uuid.UUID, record_ids: Sequence[uuid.UUID]) -> dict[uuid.UUI
     return {record.id: record for record in db.session.scalars(query.execution_options(populate_existing=True))}
 
 
-def checked(object_type: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values as the type's fields hold them, or raise InvalidError with a sentence for each field."""
-    known = {field.name: field for field in fields_of(object_type)}
+def checked(
+    object_type: str, values: Mapping[str, Any], fields: Sequence[TargetField] | None = None
+) -> dict[str, Any]:  # fmt: skip
+    """Return values as the type's fields hold them, or raise InvalidError with a sentence for each field.
+
+    `fields` are the type's, where the caller has them already.
+    """
+    known = {field.name: field for field in (fields_of(object_type) if fields is None else fields)}
     found: dict[str, Any] = {}
     wrong: dict[str, str] = {}
     for name, value in values.items():

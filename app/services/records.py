@@ -1,6 +1,7 @@
 """The host's records as a tenant browses them: list, and find by key. One with all its story: record_traces.py."""
 
 import uuid
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select, text, tuple_
@@ -39,6 +40,30 @@ def _by_value(tenant_id: uuid.UUID, object_type: str, value: str) -> list[uuid.U
         by_link = select(Link.record_id).where(Link.tenant_id == tenant_id, Link.external_id == value.strip())
         found.extend(db.session.scalars(by_link.limit(100)))
     return found
+
+
+def page_records(
+    tenant_id: uuid.UUID, object_type: str, *, value: str = "", external_id: str = "", deleted: bool = False,
+    since: datetime | None = None, after: tuple[datetime, uuid.UUID] | None = None, limit: int = 50,
+) -> list[Record]:  # fmt: skip
+    """Return records, last changed last: one that changes while somebody pages is met again, and none is missed."""
+    query = scoped(Record, tenant_id).where(Record.object_type == object_type)
+    query = query.where(Record.deleted_at.is_not(None) if deleted else Record.deleted_at.is_(None))
+    if value:
+        query = query.where(Record.id.in_(_by_value(tenant_id, object_type, value)))
+    if external_id:
+        query = query.where(Record.external_id == external_id)
+    if since:
+        query = query.where(Record.updated_at >= since)
+    if after:
+        query = query.where(tuple_(Record.updated_at, Record.id) > after)
+    return list(db.session.scalars(query.order_by(Record.updated_at, Record.id).limit(limit)))
+
+
+def list_links(tenant_id: uuid.UUID, record_id: uuid.UUID) -> list[Link]:
+    """Return where a record is linked to."""
+    query = scoped(Link, tenant_id).where(Link.record_id == record_id, Link.deleted_at.is_(None))
+    return list(db.session.scalars(query.order_by(Link.id).limit(500)))
 
 
 def count_records(tenant_id: uuid.UUID) -> dict[str, int]:

@@ -5,7 +5,8 @@ from urllib.parse import quote
 
 from flask import Flask, Response, g, jsonify, make_response, redirect, render_template, request
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import OperationalError
+from psycopg.errors import UniqueViolation
+from sqlalchemy.exc import IntegrityError, OperationalError
 from werkzeug.exceptions import HTTPException, SecurityError
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -90,6 +91,9 @@ def _database_down(error: OperationalError) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
+    if _is_api() and isinstance(error, IntegrityError) and isinstance(error.orig, UniqueViolation):
+        db.session.rollback()
+        return problems.answer(409, "conflict", "Another request was faster. Send it again.")
     _logger.error("request failed", path=request.path, exc_info=error)
     db.session.rollback()
     return _page(500, "", "", "internal")
