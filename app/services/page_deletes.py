@@ -30,6 +30,13 @@ def delete_links(sql: Raw, context: PageContext, external_ids: Sequence[str], pa
     A record that was edited here since both sides agreed stays, and a conflict says so: an edit is never lost to a
     delete.
     """
+    # Records before links, as everybody locks them: a person who decides about one has its record, and wants its link.
+    sql.execute(
+        "SELECT 1 FROM records WHERE tenant_id = %b AND id IN (SELECT record_id FROM links WHERE tenant_id = %b "
+        "AND installation_id = %b AND stream = %b AND external_id = ANY(%b) AND deleted_at IS NULL) "
+        "ORDER BY id FOR NO KEY UPDATE",
+        (context.tenant_id, context.tenant_id, context.installation_id, context.stream, texts(external_ids)),
+    )
     ended = sql.execute(
         "UPDATE links SET deleted_at = now(), updated_at = now() WHERE tenant_id = %b AND installation_id = %b "
         "AND stream = %b AND external_id = ANY(%b) AND deleted_at IS NULL RETURNING record_id, external_id, base",

@@ -9,8 +9,19 @@ from flask import Flask
 
 from app.db import db
 from app.errors import ConflictError, InvalidError
-from app.services import conflict_decisions, conflict_details, intents, page_writes, problems, record_edits
-from app.services.page_context import Out
+from app.services import (
+    conflict_decisions,
+    conflict_details,
+    intents,
+    listings,
+    page_deletes,
+    page_writes,
+    passes,
+    problems,
+    record_edits,
+    runs,
+)
+from app.services.page_context import Out, PageContext
 from app.tenancy import bind_tenant
 from app.transaction import transaction
 from tests.factories.conflicts import BASE, OURS, THEIRS, Desk
@@ -149,6 +160,35 @@ def test_a_decision_waits_for_a_page_that_holds_the_record(desk: Desk) -> None:
         page.commit()
         thread.join(10)
     assert answers == ["conflict_moved"]
+
+
+def test_a_tombstone_waits_for_a_decision_under_way(desk: Desk) -> None:
+    """Both need the record and its link: red, as a deadlock, when the tombstone takes the link first."""
+    one = desk.clash()
+    record_id, external_id = desk.row(one, "record_id", "external_id")
+
+    def delete() -> None:
+        with desk.apps["worker"].app_context(), bind_tenant(desk.tenant_id), transaction():
+            context = _contacts(desk)
+            page_deletes.delete_links(page_writes.connection(), context, [external_id], 1)
+
+    with psycopg.connect(desk.owner.info.dsn) as decision:
+        decision.execute("SELECT 1 FROM records WHERE id = %s FOR UPDATE", (record_id,))
+        tombstone = threading.Thread(target=delete)
+        tombstone.start()
+        tombstone.join(0.5)
+        decision.execute("SET LOCAL lock_timeout = '2s'")
+        decision.execute("UPDATE links SET base = base WHERE external_id = %s", (external_id,))
+        decision.commit()
+        tombstone.join(10)
+    assert desk.all("SELECT deleted_at IS NOT NULL FROM links WHERE external_id = %s", external_id) == [(True,)]
+
+
+def _contacts(desk: Desk) -> PageContext:
+    installation = runs.get_installation(desk.tenant_id, desk.installation_id)
+    return passes.open_context(
+        desk.tenant_id, installation, "contacts", listings.manifest_of(installation.listing_version_id)
+    )
 
 
 def test_an_edit_that_makes_both_sides_equal_settles_it(desk: Desk) -> None:

@@ -1,6 +1,7 @@
 """What is decided for the records of a page."""
 
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,6 +33,18 @@ def planned(
 def test_an_unknown_record_without_a_match_is_created() -> None:
     plan = planned([incoming("x", "a@b.c", email="a@b.c")])
     assert [(w.operation, w.record_id, w.after) for w in plan.writes] == [("created", FRESH[0], {"email": "a@b.c"})]
+
+
+def test_a_new_record_and_what_is_agreed_about_it_are_one_object() -> None:
+    """page_creates.split knows by that what one statement can write: a first load is nothing else."""
+    (write,) = planned([incoming("x", "a@b.c", email="a@b.c")]).writes
+    assert write.data is write.base
+
+
+def test_what_only_flows_out_and_what_a_person_gave_is_not_agreed_on() -> None:
+    item = replace(incoming("x", "a@b.c", email="a@b.c", notes="theirs"), given={"city": "Rome"})
+    (write,) = planned([item]).writes
+    assert (write.data, write.base) == ({"email": "a@b.c", "city": "Rome"}, {"email": "a@b.c"})
 
 
 def test_one_hit_on_the_match_key_links_and_keeps_what_only_we_have() -> None:
