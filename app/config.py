@@ -81,6 +81,10 @@ class Settings(BaseModel):
     keep_events_days: int = Field(30, ge=1, description="Events, dispatches and their attempts are kept this long.")
     keep_exchanges_days: int = Field(14, ge=1, description="Redacted HTTP exchanges are kept this long.")
     keep_payloads_days: int = Field(14, ge=1, description="Sealed payloads of failed records are kept this long.")
+    keep_deliveries_days: int = Field(
+        30, ge=30, description="Webhooks that came in are known this long; a vendor may repeat one for days."
+    )
+    keep_bodies_days: int = Field(14, ge=1, description="The bodies of webhooks are kept this long.")
     keep_tasks_days: int = Field(3, ge=1, description="Finished tasks are kept this long.")
     keep_mail_days: int = Field(14, ge=1, description="Sent e-mail is kept this long.")
     keep_invitations_days: int = Field(30, ge=1, description="Invitations are kept this long after use or expiry.")

@@ -47,7 +47,7 @@ RECORD_STATE: dict[str, tuple[str, str, str]] = {
 }
 TRIGGERS = {
     "first": "first run", "schedule": "on schedule", "manual": "started by hand", "resync": "full resync",
-    "retry": "retry",
+    "retry": "retry", "webhook": "asked for by a webhook", "silence": "after a silence",
 }  # fmt: skip
 # What types of fields are called on pages.
 TYPES = {

@@ -1,5 +1,6 @@
 """The bell: a message in Redis that tells a worker to look at the tasks. It carries no data and may be lost."""
 
+import time
 from functools import lru_cache
 from typing import Any
 
@@ -46,6 +47,26 @@ def connect(url: str) -> Redis:
 def queue_of(lane: str, connection: Redis) -> Queue:
     """Return RQ's queue of a lane."""
     return Queue(lane, connection=connection, job_class=BellJob, serializer=JSONSerializer, default_timeout=90)
+
+
+@lru_cache(maxsize=16)
+def _workers(lane: str, url: str, _seconds: int) -> int:
+    return max(1, Worker.count(queue=queue_of(lane, connect(url))))
+
+
+def ring_if_quiet(url: str, lane: str) -> None:
+    """Ring once unless enough bells wait: one look at the queue, for the path where each call to Redis counts.
+
+    How many workers there are may be known from up to five seconds ago.
+    """
+    try:
+        waiting = connect(url).llen(queue_of(lane, connect(url)).key)
+        if waiting >= BELLS_PER_WORKER * _workers(lane, url, int(time.monotonic() / 5)):
+            return
+    except (RedisError, OSError) as error:
+        _logger.warning("bell not rung", lane=lane, error=type(error).__name__)
+        return
+    ring(url, lane)
 
 
 def ring(url: str, lane: str, *, bells: int = 1) -> None:

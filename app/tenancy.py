@@ -29,6 +29,7 @@ LOOKUP_FUNCTIONS = frozenset(
     {
         "lookup_session", "lookup_user_token", "lookup_invitation", "lookup_oauth_state", "lookup_tenants",
         "lookup_tenant", "lookup_api_key", "lookup_connect_token", "lookup_connect_cookie", "lookup_listeners",
+        "lookup_hook", "lookup_hook_account",
         "claim_task", "lane_waits", "prune_sessions", "prune_user_tokens",
     }
 )  # fmt: skip
@@ -36,7 +37,7 @@ LOOKUP_FUNCTIONS = frozenset(
 LOOKUP_TABLES = frozenset(
     {
         "sessions", "user_tokens", "invitations", "oauth_states", "tasks", "task_gates", "tenants", "subscriptions",
-        "api_keys", "connect_sessions",
+        "api_keys", "connect_sessions", "endpoints",
     }
 )  # fmt: skip
 # (3) Tables the dispatcher may cross; they hold no customer data.

@@ -4,11 +4,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import psycopg
 from flask import has_app_context
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.db import db
 
 _local = threading.local()
+
+
+class StoreDownError(Exception):
+    """The database has not taken what was to be stored; the message is the kind of its error."""
 
 
 class OutsideCallError(RuntimeError):
@@ -48,6 +54,17 @@ def transaction() -> Iterator[None]:
         _local.hooks = None
     for hook in hooks:
         hook()
+
+
+@contextmanager
+def durable() -> Iterator[None]:
+    """As transaction(), but whatever keeps it from being stored is StoreDownError: nothing was, and it may come again."""
+    try:
+        with transaction():
+            yield
+    except (SQLAlchemyError, psycopg.Error) as error:
+        db.session.remove()
+        raise StoreDownError(type(error).__name__) from error
 
 
 def after_commit(hook: Callable[[], None]) -> None:

@@ -16,6 +16,7 @@ from connectors.sdk import ConnectorError
 from connectors.sdk import oauth as vendor_oauth
 from jobs import calls, samples
 from jobs.drain import Slice
+from jobs.endpoints import unsubscribe
 from jobs.vendor import http_client, refresh_tokens, vendor_of, vendor_session
 
 
@@ -122,13 +123,16 @@ def refresh_token(task: LeasedTask, _slice: Slice) -> Outcome:
 
 
 def revoke(task: LeasedTask, _slice: Slice) -> Outcome:
-    """Give the token back at the vendor, then delete everything sealed for the connection."""
+    """End the subscription and give the token back at the vendor, then delete everything sealed for the connection."""
     assert task.ref is not None
     with transaction():
         tasks.fence(task)
         connection = connections.get_connection(task.tenant_id, task.ref)
         installation = connections.installation_of(task.tenant_id, task.ref)
         connector = listings.connector_of(installation.listing_version_id)
+    unsubscribe(task.tenant_id, installation.id)
+    with transaction():
+        tasks.fence(task)
         tokens = credentials.open_tokens(task.tenant_id, task.ref)
         client = oauth_clients.open_client(connector.manifest.slug)
         settings = connection.settings

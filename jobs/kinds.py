@@ -18,6 +18,8 @@ KINDS: dict[str, str] = {
     "refresh_token": "jobs.connections:refresh_token",
     "test_oauth_client": "jobs.connections:test_client",
     "revoke": "jobs.connections:revoke",
+    "apply_hint": "jobs.hints:apply_hint",
+    "keep_endpoint": "jobs.endpoints:keep_endpoint",
     "preview": "jobs.previews:answer",
     "dry_run": "jobs.dry_runs:dry_run",
     "check_fields": "jobs.drift:check_fields",

@@ -7,6 +7,7 @@ from app.models import (
     breakers,
     connect_sessions,
     connections,
+    endpoints,
     events,
     fleet,
     installations,
@@ -21,6 +22,6 @@ from app.models import (
 )
 
 __all__ = [
-    "accounts", "api_keys", "audit", "breakers", "connect_sessions", "connections", "events", "fleet", "installations",
-    "intents", "listings", "mails", "object_types", "records", "runs", "support_grants", "tasks",
+    "accounts", "api_keys", "audit", "breakers", "connect_sessions", "connections", "endpoints", "events", "fleet",
+    "installations", "intents", "listings", "mails", "object_types", "records", "runs", "support_grants", "tasks",
 ]  # fmt: skip

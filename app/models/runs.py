@@ -65,7 +65,9 @@ class Run(TenantModel):
             # Never two live runs of one installation.
             Index("uq_runs_live", "tenant_id", "installation_id", unique=True, postgresql_where=text(LIVE)),
             CheckConstraint("state in ('queued', 'running', 'done', 'failed', 'stopped', 'asking')", name="state"),
-            CheckConstraint("trigger in ('first', 'schedule', 'manual', 'resync', 'retry')", name="trigger"),
+            CheckConstraint(
+                "trigger in ('first', 'schedule', 'manual', 'resync', 'retry', 'webhook', 'silence')", name="trigger"
+            ),
             CheckConstraint("mode in ('full', 'incremental')", name="mode"),
         )
 

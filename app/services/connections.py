@@ -11,7 +11,7 @@ from app.db import db
 from app.errors import InvalidError, NotFoundError
 from app.models.connections import Connection
 from app.models.installations import Installation
-from app.services import audit, credentials, problems, tasks, vendor_hosts
+from app.services import audit, credentials, endpoints, problems, tasks, vendor_hosts
 from app.sync.proofs import BY_TEST
 from app.tenancy import scoped
 from connectors.sdk import Account, Choice, ConnectorError, Manifest
@@ -105,6 +105,8 @@ def accept(tenant_id: uuid.UUID, connection: Connection, account: Account) -> No
         connection.error_fix = "That works, as long as the two sync different data. Else discard this draft."
     installation = installation_of(tenant_id, connection.id)
     problems.close_tested(tenant_id, installation.id)
+    # A secret that signs may have been entered anew, and what failed may work now.
+    endpoints.look_again(tenant_id, installation.id)
     if installation.blocked_code in BY_TEST:
         installation.blocked_code = None
         host = vendor_hosts.host_of(tenant_id, installation.id)

@@ -21,6 +21,7 @@ from app.services import (
     audit,
     conflict_ends,
     connections,
+    endpoints,
     fleet,
     listings,
     problems,
@@ -176,6 +177,7 @@ def activate(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, user_id: uuid.
         audit.write(tenant_id, "installation.activated", "installation", str(installation.id), installation.name)
     installation.state, installation.step = "active", "activate"
     installation.activated_at = installation.activated_at or now()
+    endpoints.open_for(tenant_id, installation, connection)
     _set_active(tenant_id, installation_id, active=True)
     return runs.start_run(tenant_id, installation_id, trigger="first", mode="full", user_id=user_id)
 
@@ -236,6 +238,7 @@ def remove(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, delete_records: 
     if delete_records:
         _delete_records(tenant_id, installation_id)
     installation.state = "removed"
+    endpoints.close(tenant_id, installation_id)
     conflict_ends.close_all(tenant_id, installation_id)
     problems.close_all(tenant_id, installation_id)
     connections.disconnect(tenant_id, installation.connection_id)

@@ -12,7 +12,7 @@ from app.db import db
 from app.errors import InvalidError, NotFoundError
 from app.ids import new_id
 from app.models.connections import OAuthClient
-from app.services import audit, tasks
+from app.services import audit, endpoints, tasks
 from app.services.credentials import ring
 from app.tenancy import PLATFORM_TENANT
 from connectors import registry
@@ -100,6 +100,9 @@ def save_client(connector: str, client_id: str, secret: str) -> None:
     values = {"client_id": client_id, "secret_sealed": sealed}
     statement = insert(OAuthClient).values(id=new_id(), created_at=now(), connector=connector, **values)
     db.session.execute(statement.on_conflict_do_update(index_elements=["connector"], set_=values))
+    hooks = registry.get(connector).manifest.webhooks if connector in registry.SLUGS else None
+    if hooks and hooks.endpoint == "connector":
+        endpoints.keep_client_secret(connector, secret)
 
 
 def client_id_of(connector: str) -> str | None:

@@ -15,6 +15,7 @@ from app.models.accounts import Invitation
 from app.models.api_keys import IdempotencyKey
 from app.models.connect_sessions import ConnectSession
 from app.models.connections import OAuthState
+from app.models.endpoints import Delivery, EndpointSecret
 from app.models.events import Dispatch, Event, Subscription
 from app.models.installations import Preview
 from app.models.intents import Intent
@@ -57,6 +58,8 @@ def _rules(settings: Settings) -> list[tuple[Any, ColumnElement[bool]]]:
             & Intent.state.in_(("confirmed", "rejected", "dropped")),
         ),
         (HttpExchange, HttpExchange.created_at < before(settings.keep_exchanges_days)),
+        (Delivery, Delivery.id < first_at(before(settings.keep_deliveries_days))),
+        (EndpointSecret, EndpointSecret.expires_at < before(1)),
         (Task, Task.finished_at < before(settings.keep_tasks_days)),
         (Mail, Mail.created_at < before(settings.keep_mail_days)),
         (Preview, Preview.expires_at < now()),
@@ -90,6 +93,15 @@ def prune_tenant(tenant_id: uuid.UUID) -> int:
         .values(payload_sealed=None, payload_until=None)
     )
     write(payloads)
+    bodies = (
+        update(Delivery)
+        .where(
+            Delivery.tenant_id == tenant_id, Delivery.body.is_not(None),
+            Delivery.id < first_at(now() - timedelta(days=settings.keep_bodies_days)),
+        )
+        .values(body=None)
+    )  # fmt: skip
+    write(bodies)
     return count
 
 

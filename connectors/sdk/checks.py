@@ -326,7 +326,7 @@ def _all_requests(manifest: "Manifest") -> Iterator[tuple[str, Request, set[str]
         yield from _write_requests(stream, base, one)
     if manifest.webhooks:
         subscribe = manifest.webhooks.subscribe
-        for name in ("create", "renew", "remove"):
+        for name in ("create", "check", "renew", "remove"):
             request = getattr(subscribe, name)
             if request:
                 yield f"webhooks.subscribe.{name}", request, {"hook", "stream"}

@@ -8,9 +8,10 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
+from urllib.parse import parse_qsl
 
 import orjson
 
@@ -21,6 +22,8 @@ from connectors.sdk.schema.webhooks import Handshake, Verify, Webhooks
 from connectors.sdk.secret import Secret
 
 Verdict = Literal["accepted", "no_secret", "no_signature", "bad_signature", "stale"]
+# A vendor that exchanges a secret sends two; a header full of them would only cost time.
+MOST_SIGNATURES = 10
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ def verify(spec: Verify, delivery: Delivery, secrets: Sequence[Secret], at: date
     signatures = [text.removeprefix(spec.prefix) for text in found if text.startswith(spec.prefix) and text]
     if not signatures:
         return "no_signature"
+    if len(signatures) > MOST_SIGNATURES:
+        return "bad_signature"
     stamp = _timestamp(spec, delivery, header)
     if any(part.kind == "timestamp" for part in spec.parts):
         age = _age(spec, stamp, at)
@@ -96,15 +101,14 @@ def _standard(delivery: Delivery, secrets: Sequence[Secret], at: datetime) -> Ve
     given = [part[3:] for part in delivery.headers.get("webhook-signature", "").split() if part.startswith("v1,")]
     if not name or not given:
         return "no_signature"
+    if len(given) > MOST_SIGNATURES:
+        return "bad_signature"
     if not stamp.isascii() or not stamp.isdigit() or abs(at.timestamp() - int(stamp[:15])) > 300:
         return "stale"
     spec = Verify(kind="hmac", encoding="base64", key_encoding="base64", key_prefix="whsec_")
     message = f"{name}.{stamp}.".encode() + delivery.body
-    good = [
-        hmac.compare_digest(text.encode("ascii", "replace"), sign(spec, secret, message))
-        for text in given
-        for secret in secrets
-    ]
+    expected = [sign(spec, secret, message) for secret in secrets]
+    good = [hmac.compare_digest(text.encode("ascii", "replace"), want) for text in given for want in expected]
     return "accepted" if any(good) else "bad_signature"
 
 
@@ -171,9 +175,8 @@ def handshake(spec: Handshake | None, delivery: Delivery) -> str | None:
     if spec.kind == "echo_header":
         return delivery.headers.get(spec.name.lower())
     if spec.kind == "echo_query":
-        query = delivery.url.partition("?")[2]
-        found = [part.partition("=")[2] for part in query.split("&") if part.partition("=")[0] == spec.name]
-        return found[0][:500] if found else None
+        query = parse_qsl(delivery.url.partition("?")[2], max_num_fields=20)
+        return next((value[:500] for name, value in query if name == spec.name), None)
     if spec.kind in ("json_challenge", "token_capture"):
         data = _parsed(delivery.body)
         if spec.when is not None and not holds(spec.when, data):
@@ -204,12 +207,49 @@ def events(hooks: Webhooks, delivery: Delivery) -> Iterator[Event]:
                     )  # fmt: skip
 
 
+def by_account(hooks: Webhooks, delivery: Delivery) -> dict[str | None, Delivery]:
+    """Return a verified delivery apart by account, each part with the events of that account alone, in their order.
+
+    What is of one account, or names none, stays byte for byte. VendorDataError for bad JSON.
+    """
+    items = look_up(_parsed(delivery.body), hooks.events)
+    parts: dict[str | None, list[Any]] = {}
+    for item in items if isinstance(items, list) else [items]:
+        found = look_up(item, hooks.account) if hooks.account else None
+        parts.setdefault(None if found is None else str(found), []).append(item)
+    if len(parts) <= 1:
+        return dict.fromkeys(parts or [None], delivery)
+    return {
+        account: replace(delivery, body=orjson.dumps(_placed(hooks.events, part))) for account, part in parts.items()
+    }
+
+
+def _placed(path: str, items: list[Any]) -> Any:
+    placed: Any = items
+    for name in reversed(path.split(".") if path else []):
+        placed = {name: placed}
+    return placed
+
+
 def event_id(hooks: Webhooks, delivery: Delivery) -> str:
-    """Return what tells one delivery from another: the vendor's id, else a hash of the body."""
+    """Return what tells one delivery from another: the vendor's id, else a hash of what stays the same in each event,
+    else of the body. VendorDataError for bad JSON, where the id is in it."""
     if hooks.event_id_header and delivery.headers.get(hooks.event_id_header.lower()):
         return delivery.headers[hooks.event_id_header.lower()][:200]
     found = look_up(_parsed(delivery.body), hooks.event_id) if hooks.event_id else None
-    return str(found)[:200] if found is not None else hashlib.sha256(delivery.body).hexdigest()
+    if found is not None:
+        return str(found)[:200]
+    told = delivery.body
+    if hooks.event_id_fields:
+        items = look_up(_parsed(delivery.body), hooks.events)
+        # In any order: what is sent again may come sorted in another way.
+        told = b"".join(
+            sorted(
+                orjson.dumps([look_up(item, path) for path in hooks.event_id_fields])
+                for item in (items if isinstance(items, list) else [items])
+            )
+        )
+    return hashlib.sha256(told).hexdigest()
 
 
 def _parsed(body: bytes) -> Any:

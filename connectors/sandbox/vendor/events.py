@@ -110,6 +110,14 @@ def create() -> Any:
     return jsonify({**_shown(made), "secret": secret}), 201
 
 
+@blueprint.get("/<subscription_id>")
+def show(subscription_id: str) -> Any:
+    known = store().get("subscription", subscription_id)
+    if known is None or known["account"] != g.account:
+        return error(404, "not_found", "There is no such subscription.")
+    return jsonify(_shown(known))
+
+
 @blueprint.delete("/<subscription_id>")
 def delete(subscription_id: str) -> Any:
     known = store().get("subscription", subscription_id)

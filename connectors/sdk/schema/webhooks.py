@@ -75,6 +75,9 @@ class Subscribe(Closed):
     create: Request | None = Field(None, description="Filled from `{hook.url}` and `{hook.secret}`.")
     id: Path = "id"
     secret: Path | None = Field(None, description="Where the vendor's answer holds the secret.")
+    check: Request | None = Field(
+        None, description="Asks whether the subscription is still there; `{hook.id}` is its id."
+    )
     renew: Request | None = None
     expires: Path | None = None
     remove: Request | None = None
@@ -89,6 +92,22 @@ class Webhooks(Closed):
     events: RootPath = Field("", description="Where the list of events stands; a single object is a list of one.")
     event_id: Path | None = Field(None, description="The event's own id; or the header below; or a hash of the body.")
     event_id_header: Header | None = None
+    event_id_fields: Annotated[list[Path], Field(max_length=10)] = Field(
+        [],
+        description="Without an id: what of each event stays the same when it is sent again; a hash of it is the id.",
+    )
     account: Path | None = Field(None, description="The account an event belongs to, where one address serves all.")
+    endpoint: Literal["installation", "connector"] = Field(
+        "installation",
+        description="connector: the vendor takes one address for all accounts; `account` tells them apart.",
+    )
     rules: Annotated[list[EventRule], Field(min_length=1, max_length=100)]
     subscribe: Subscribe
+
+    @model_validator(mode="after")
+    def _routed(self) -> "Webhooks":
+        if self.endpoint == "connector" and not self.account:
+            raise ValueError("one address for all accounts needs account, which tells them apart")
+        if self.endpoint == "connector" and self.verify.secret != "client_secret":  # noqa: S105  # a word, not a secret
+            raise ValueError("one address for all accounts is verified with the client_secret of the application")
+        return self

@@ -1,0 +1,219 @@
+"""Subscriptions at a live Sandbox CRM: made, checked, exchanged, renewed and ended; silences that are looked into."""
+
+import uuid
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from flask import Flask
+
+from app.clock import now
+from app.services import connections, credentials, endpoints, installations
+from app.sync import silence
+from app.tenancy import bind_tenant
+from app.transaction import transaction
+from connectors.sdk import Secret
+from connectors.sdk.oauth import TokenSet
+from jobs import drain as drain_module
+from tests.connectors.sandbox.running import Running
+from tests.factories.tenants import make_tenant
+
+Owner = psycopg.Connection[Any]
+
+
+class Scene:
+    """A connected installation of the Sandbox CRM that has just been activated."""
+
+    def __init__(self, apps: dict[str, Flask], owner: Owner, vendor: Running) -> None:
+        self.apps, self.owner, self.vendor = apps, owner, vendor
+        vendor.store.execute("DELETE FROM records WHERE object <> 'contacts' OR rowid % 100 <> 1")
+        self.tenant_id = make_tenant(apps)
+        with apps["web"].app_context(), bind_tenant(self.tenant_id), transaction():
+            made = installations.create_installation(self.tenant_id, "sandbox", user_id=uuid.uuid4())
+            connection = connections.get_connection(self.tenant_id, made.connection_id)
+            connection.settings = {"server": vendor.origin}
+            connection.state, connection.account_id, connection.tested_at = "ready", "acme", now()
+            credentials.save_tokens(self.tenant_id, connection.id, TokenSet(Secret(vendor.access()), None, None))
+            installations.activate(self.tenant_id, made.id, user_id=uuid.uuid4())
+            self.id = made.id
+        self.drain()
+
+    def drain(self, lane: str = "fast") -> None:
+        while drain_module.drain(lane):
+            pass
+
+    def again(self) -> None:
+        """Let the endpoint's next look be due."""
+        self.owner.execute("UPDATE tasks SET due_at = now() WHERE kind = 'keep_endpoint' AND state = 'ready'")
+        self.drain()
+
+    def act(self, what: Any) -> Any:
+        with self.apps["web"].app_context(), bind_tenant(self.tenant_id), transaction():
+            return what()
+
+    def endpoint(self, *columns: str) -> Any:
+        row = self.owner.execute(f"SELECT {', '.join(columns)} FROM endpoints").fetchone()
+        return row[0] if row and len(row) == 1 else row
+
+    def subscriptions(self) -> dict[str, Any]:
+        return self.vendor.store.all_of("subscription")
+
+    def secrets(self) -> list[str]:
+        """Return the secrets that are accepted, newest first."""
+
+        def read() -> list[str]:
+            endpoint = endpoints.find(self.tenant_id, self.id)
+            assert endpoint
+            return [
+                endpoints.open_secret(
+                    credentials.ring(), row.sealed, self.tenant_id, endpoint.id, row.version
+                ).reveal()
+                for row in endpoints.active_versions(endpoint)
+            ]  # fmt: skip
+
+        found: list[str] = self.act(read)
+        return found
+
+
+@pytest.fixture
+def scene(apps: dict[str, Flask], clean: None, owner: Owner, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    monkeypatch.setattr(drain_module, "worker_app", lambda: apps["worker"])
+    vendor = Running()
+    # Nobody listens at the address of the test: nothing is sent.
+    vendor.store.on_change = lambda *_: None
+    yield Scene(apps, owner, vendor)
+    vendor.stop()
+
+
+def test_activation_makes_the_subscription(scene: Scene) -> None:
+    (made,) = scene.subscriptions().values()
+    assert made["url"] == f"http://localhost/hooks/{scene.endpoint('address')}"
+    assert scene.endpoint("state", "subscription", "account") == ("active", made["id"], "acme")
+    assert scene.secrets() == [made["secret"]]
+    assert made["secret"].encode() not in bytes(
+        scene.owner.execute("SELECT sealed FROM endpoint_secrets").fetchone()[0]
+    )
+    scene.again()
+    assert list(scene.subscriptions()) == [made["id"]]
+
+
+def test_w08_the_secret_is_exchanged_at_the_vendor(scene: Scene) -> None:
+    (before,) = scene.subscriptions().values()
+    scene.act(lambda: endpoints.ask_rotation(scene.tenant_id, scene.id))
+    scene.drain()
+    (after,) = scene.subscriptions().values()
+    assert after["id"] != before["id"]
+    assert scene.secrets() == [after["secret"], before["secret"]]
+    assert scene.endpoint("rotate") is False
+    scene.owner.execute("UPDATE endpoint_secrets SET expires_at = now() WHERE expires_at IS NOT NULL")
+    assert scene.secrets() == [after["secret"]]
+
+
+def test_removal_ends_the_subscription_before_the_access(scene: Scene) -> None:
+    scene.act(lambda: installations.remove(scene.tenant_id, scene.id, delete_records=False))
+    scene.drain()
+    assert scene.subscriptions() == {}
+    assert scene.endpoint("state", "subscription") == ("removed", None)
+    assert scene.owner.execute("SELECT count(*) FROM endpoint_secrets").fetchone() == (0,)
+
+
+def test_a_vendor_that_refuses_is_asked_again_later(scene: Scene) -> None:
+    scene.owner.execute("UPDATE endpoints SET subscription = NULL, state = 'waiting'")
+    scene.vendor.store.put("fault", "kind", "outage")
+    scene.again()
+    assert scene.endpoint("state", "error_code") == ("failed", "vendor_down")
+    assert scene.endpoint("error_fix")
+    scene.vendor.store.put("fault", "kind", "none")
+    scene.owner.execute("DELETE FROM breakers")
+    scene.again()
+    assert scene.endpoint("state", "error_code") == ("active", None)
+
+
+def test_what_ends_is_renewed_in_time(scene: Scene) -> None:
+    """The Sandbox CRM has no renewal: a subscription that is about to end is made anew, and the old one ended."""
+    (before,) = scene.subscriptions()
+    scene.owner.execute("UPDATE endpoints SET expires_at = now() + interval '1 h', renew_at = now() - interval '1 s'")
+    scene.again()
+    (after,) = scene.subscriptions()
+    assert after != before
+    assert scene.endpoint("renew_at") is None
+
+
+def quiet(scene: Scene, deliveries: int = 10, minutes: int = 10, silent: int = 120) -> None:
+    """Let deliveries have come at a steady pace, and then none."""
+    for number in range(deliveries):
+        scene.owner.execute(
+            "INSERT INTO deliveries (tenant_id, id, endpoint_id, event_id, verdict, method, headers, size, created_at) "
+            "SELECT tenant_id, gen_random_uuid(), id, %s, 'accepted', 'POST', '{}', 0, now() - make_interval(mins => %s) "
+            "FROM endpoints",
+            (str(number), silent + minutes * number),
+        )
+    scene.owner.execute(
+        "UPDATE deliveries d SET id = s.new FROM (SELECT id, lpad(row_number() OVER (ORDER BY created_at)::text, 32, '0')"
+        "::uuid AS new FROM deliveries) s WHERE s.id = d.id"
+    )
+
+
+def test_a_silence_is_looked_into_and_says_what_was_missed(scene: Scene) -> None:
+    scene.drain("sync")
+    (before,) = scene.subscriptions()
+    names = [row[0] for row in scene.vendor.store.execute("SELECT id FROM records WHERE deleted = 0")]
+    quiet(scene)
+    for name in names[:3]:
+        scene.vendor.store.save("contacts", name, {"firstname": "Missed"})
+    scene.again()
+    assert scene.owner.execute("SELECT trigger FROM runs ORDER BY id DESC LIMIT 1").fetchone() == ("silence",)
+    scene.drain("sync")
+    scene.again()
+    assert scene.endpoint("missed", "silence_run_id") == (3, None)
+    (after,) = scene.subscriptions()
+    assert after != before
+
+
+def test_a_silence_without_loss_leaves_the_subscription(scene: Scene) -> None:
+    scene.drain("sync")
+    before = list(scene.subscriptions())
+    quiet(scene)
+    scene.again()
+    scene.drain("sync")
+    scene.again()
+    assert scene.endpoint("missed") == 0
+    assert list(scene.subscriptions()) == before
+    count = scene.owner.execute("SELECT count(*) FROM runs").fetchone()
+    scene.again()
+    assert scene.owner.execute("SELECT count(*) FROM runs").fetchone() == count
+
+
+def test_a_subscription_that_is_gone_is_made_anew_at_once(scene: Scene) -> None:
+    scene.drain("sync")
+    (before,) = scene.subscriptions()
+    scene.vendor.store.forget("subscription", before)
+    quiet(scene)
+    scene.again()
+    (after,) = scene.subscriptions()
+    assert after != before
+    assert scene.endpoint("state") == "active"
+
+
+def test_where_no_schedule_reads_a_run_reconciles_each_day(scene: Scene) -> None:
+    scene.drain("sync")
+    scene.owner.execute("UPDATE schedules SET active = false")
+    scene.owner.execute("UPDATE installations SET last_success_at = now() - interval '25 h'")
+    scene.again()
+    assert scene.owner.execute("SELECT trigger FROM runs ORDER BY id DESC LIMIT 1").fetchone() == ("schedule",)
+
+
+AT = datetime.fromisoformat("2026-11-27T12:00:00+00:00")
+
+
+def test_how_long_a_silence_may_last() -> None:
+    steady = [AT - timedelta(minutes=20 * n) for n in range(10)]
+    assert silence.patience(steady) == timedelta(minutes=60)
+    assert silence.patience([AT - timedelta(seconds=n) for n in range(10)]) == silence.FLOOR
+    assert silence.patience(steady[:4]) is None
+    assert silence.look_at(steady, None) == AT + timedelta(minutes=60)
+    looked = AT + timedelta(minutes=60)
+    assert silence.look_at(steady, looked) == AT + timedelta(minutes=120)
+    assert silence.look_at(steady, AT - timedelta(days=1)) == AT + timedelta(minutes=60)
