@@ -50,7 +50,7 @@ def _fits(
     made = context.mapping.outgoing(values, only=fields)
     if made.failed:
         problem = made.problems[0]
-        tally.leave_out("mapping", problem.field, problem.message, name, title, there=True)
+        tally.leave_out("mapping", problem.field, context.sentence(problem), name, title, there=True)
     return not made.failed
 
 

@@ -215,7 +215,7 @@ def _make(
     external_id = tie.external_id or None
     if made.failed:
         first = made.problems[0]
-        return Refusal(intent_id, record_id, external_id, "mapping_failed", first.message, field=first.field)
+        return Refusal(intent_id, record_id, external_id, "mapping_failed", context.sentence(first), field=first.field)
     skipped = {problem.field for problem in made.problems}
     values = {name: record.data.get(name) for name in todo.fields if name not in skipped}
     return Sending(

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
+from app.services.sensitive_fields import mask_quotes
 from app.sync.merge import Directions
 from app.sync.promise import Promise
-from connectors.sdk import CompiledMapping
+from connectors.sdk import CompiledMapping, FieldProblem
 
 
 class QuestionError(Exception):
@@ -31,7 +32,7 @@ class PageContext:
     """Everything about a stream of a run that does not change from page to page.
 
     `outs` are all streams of the tenant that records of this type are written to, this one with them. `left_out` says
-    of mapped values why a filter leaves them out, None when none does. `tombstones`: incremental passes show what was
+    of mapped values why a filter leaves them out, None when none does. `hidden`: fields whose values no message quotes. `tombstones`: incremental passes show what was
     deleted. `promise` is what the dry run has predicted,
     while the run is held to it.
     """
@@ -44,6 +45,7 @@ class PageContext:
     mapping_version: int
     match_keys: tuple[str, ...]
     key_fields: tuple[str, ...]
+    hidden: frozenset[str]
     writer: str
     directions: Directions
     outs: tuple[Out, ...] = ()
@@ -56,6 +58,10 @@ class PageContext:
     full: bool = False
     confirmed: bool = False
     promise: Promise | None = None
+
+    def sentence(self, problem: FieldProblem) -> str:
+        """Return what is said of a value that does not fit; one that is not shown is not quoted."""
+        return mask_quotes(problem.message) if problem.field in self.hidden else problem.message
 
     @property
     def match_key(self) -> str | None:

@@ -183,7 +183,7 @@ def sort(context: PageContext, prepared: Prepared, news: Mapping[str, Linked | N
             continue
         mapped = prepared.mapped.get(external_id) or context.mapping.apply(record.data)
         if mapped.failed:
-            found.failures.append(_failure(record, mapped, context.match_key))
+            found.failures.append(_failure(context, record, mapped))
             continue
         _take(context, prepared, found, record, mapped.values)
     return found
@@ -213,24 +213,25 @@ def _correct(sql: Raw, context: PageContext, prepared: Prepared, found: Sorted) 
         given, left = {}, []
         for problem in mapped.problems:
             known = corrections.get(problem.field)
-            if known and known.instead_of == problem.message[: page_failures.MESSAGE]:
+            if known and known.instead_of == context.sentence(problem)[: page_failures.MESSAGE]:
                 given[problem.field] = known.value
             else:
                 left.append(problem)
         found.failures = [failure for failure in found.failures if failure.external_id != external_id]
         if any(problem.field in context.mapping.needed for problem in left):
             rest = Mapped(mapped.values, tuple(left), failed=True)
-            found.failures.append(_failure(record, rest, context.match_key))
+            found.failures.append(_failure(context, record, rest))
         else:
             _take(context, prepared, found, record, mapped.values, given)
 
 
-def _failure(record: External, mapped: Mapped, key: str | None) -> Failure:
-    first = mapped.problems[0]
+def _failure(context: PageContext, record: External, mapped: Mapped) -> Failure:
+    first, key = mapped.problems[0], context.match_key
     # What cannot be mapped is looked for as it was sent.
     bad = {problem.field: problem.value for problem in mapped.problems}
     value = normalise({**bad, **mapped.values}.get(key)) if key else None
-    return Failure(record.id, "mapping_failed", first.field, first.message, title_of(record.data), record.data, value)
+    said, title = context.sentence(first), title_of(record.data)
+    return Failure(record.id, "mapping_failed", first.field, said, title, record.data, value)
 
 
 def title_of(data: dict[str, Any]) -> str:

@@ -8,8 +8,9 @@ from app.db import db
 from app.models.installations import Installation, InstallationStream, Mapping
 from app.models.runs import PassPage, Run, RunStream
 from app.services import intents, page_deletes, page_failures, page_writes, promises, stream_fields
-from app.services.object_types import fields_of, key_fields_of
+from app.services.object_types import key_fields, list_fields, target_of
 from app.services.page_context import Counts, PageContext, QuestionError
+from app.services.sensitive_fields import hidden_names, hidden_targets
 from app.sync.deletes import judge
 from app.sync.merge import Directions
 from app.tenancy import scoped
@@ -43,10 +44,11 @@ def open_context(
             Mapping.installation_id == installation.id, Mapping.stream == stream, Mapping.version == version
         )
     ).one()
-    declared, targets = manifest.stream(stream), fields_of(installed.object_type)
+    declared, ours = manifest.stream(stream), list_fields(installed.object_type)
+    targets, rules = [target_of(field) for field in ours], rules_from_json(mapping.rules)
     match_keys = tuple(key for key in (declared.match_key, declared.second_key) if key)
     compiled = compile_mapping(
-        rules_from_json(mapping.rules), targets, direction=installed.direction,
+        rules, targets, direction=installed.direction,
         sources=stream_fields.of_stream(installed, declared),
     )  # fmt: skip
     return PageContext(
@@ -57,7 +59,8 @@ def open_context(
         mapping=compiled,
         mapping_version=version,
         match_keys=match_keys,
-        key_fields=tuple(dict.fromkeys((*key_fields_of(installed.object_type), *match_keys))),
+        key_fields=tuple(dict.fromkeys((*key_fields(ours), *match_keys))),
+        hidden=frozenset(hidden_names(ours) | hidden_targets(rules, declared)),
         writer=installation.name,
         directions=_directions(compiled, installed),
         outs=intents.outs_of(tenant_id, installed.object_type),

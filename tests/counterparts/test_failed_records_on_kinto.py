@@ -205,6 +205,19 @@ def test_the_payload_is_opened_by_a_worker_and_shows_nothing_sensitive(sides: Si
     assert not shown["city"]["failing"]
 
 
+def test_a_sensitive_value_that_does_not_fit_is_quoted_nowhere(sides: Sides) -> None:  # noqa: F811
+    """Neither in the table, nor in the problem that is made of it; and a correction still stands in for it."""
+    sides.kinto.put_all("contacts", [{**BAD, "email": "good@example.test", "birthday": "31/02/1990"}])
+    sides.start(direction="in")
+    said = "SELECT message FROM failed_records UNION ALL SELECT message FROM problems"
+    texts = [row[0] for row in sides.owner.execute(said)]
+    assert len(texts) == 2
+    assert all("“hidden”" in text and "1990" not in text for text in texts)
+    act(sides, corrections.give, failed_id(sides), {"birthday": "1990-02-28"})
+    settle(sides)
+    assert [row[1] for row in rows(sides)] == ["resolved"]
+
+
 def doubt(sides: Sides) -> tuple[uuid.UUID, uuid.UUID]:  # noqa: F811
     """A contact that only we have, whose creation was sent and never answered; return (failed record, record)."""
     from app.services import record_edits
