@@ -67,6 +67,7 @@ class Settings(BaseModel):
     tick_seconds: float = Field(1, gt=0, description="How often the dispatcher looks for due work.")
     slice_seconds: float = Field(20, gt=0, description="How long a worker stays with one task before others may go.")
     tenant_cap: int = Field(2, ge=1, description="Tasks of one tenant that may run at once in a lane.")
+    send_threads: int = Field(8, ge=1, le=32, description="Tasks that one worker of the lane send works on at once.")
     host_cap: int = Field(4, ge=1, description="Tasks that may call one vendor host at once.")
     dry_run_records: int = Field(
         10_000, ge=100, le=100_000, description="Records of each stream that a dry run reads at most."

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from types import FrameType
 
@@ -21,6 +22,8 @@ from jobs.kinds import handler_of
 
 _logger = log.logger(__name__)
 _stopping = False
+# How soon a thread without work looks again while others work.
+_LOOK_AGAIN = 0.1
 
 
 class Slice:
@@ -66,22 +69,63 @@ def stop(_signal: int = 0, _frame: FrameType | None = None) -> None:
 
 
 def drain(lane: str) -> int:
-    """Work on due tasks of `lane`; return how many were handled."""
+    """Work on due tasks of `lane`; return how many were handled.
+
+    In the lane `send` several at once: most of them wait for somebody's server, and one that hangs must not hold up
+    the others.
+    """
     signal.signal(signal.SIGTERM, stop)
     flask_app = worker_app()
-    seconds = flask_app.extensions["settings"].slice_seconds
-    name = f"{socket.gethostname()}:{os.getpid()}"
-    began, handled = time.monotonic(), 0
-    while not _stopping and time.monotonic() - began < seconds:
-        with flask_app.app_context():
+    settings = flask_app.extensions["settings"]
+    if lane != "send" or settings.send_threads == 1:
+        return Drain(flask_app, lane).work_on(0)
+    drains = Drain(flask_app, lane, settings.send_threads)
+    with ThreadPoolExecutor(settings.send_threads) as pool:
+        return sum(pool.map(drains.work_on, range(settings.send_threads)))
+
+
+class Drain:
+    """One bell: claims tasks of a lane for at most one slice of time, in one thread or several."""
+
+    def __init__(self, flask_app: Flask, lane: str, threads: int = 1) -> None:
+        self._app, self._lane = flask_app, lane
+        self._seconds: float = flask_app.extensions["settings"].slice_seconds
+        self._name = f"{socket.gethostname()}:{os.getpid()}"
+        self._began = time.monotonic()
+        # All are taken for busy at first, so that none ends before the others have looked.
+        self._busy = set(range(threads))
+
+    def work_on(self, number: int) -> int:
+        """Work until nothing is due and no other thread works, or the time is over; return how many were handled."""
+        handled = 0
+        try:
+            while not _stopping and self._has_time(number):
+                if self._work_on_one(number):
+                    handled += 1
+                    continue
+                self._busy.discard(number)
+                if not self._busy:
+                    break
+                time.sleep(_LOOK_AGAIN)
+        finally:
+            self._busy.discard(number)
+        return handled
+
+    def _has_time(self, number: int) -> bool:
+        # While another thread hangs, this process takes no new bell: its free ones go on in its place, up to twice.
+        spent, others = time.monotonic() - self._began, self._busy - {number}
+        return spent < self._seconds * (2 if others else 1)
+
+    def _work_on_one(self, number: int) -> bool:
+        with self._app.app_context():
             with transaction():
-                claimed = tasks.claim(lane, name)
+                claimed = tasks.claim(self._lane, self._name)
             if claimed is None:
-                break
+                return False
+            self._busy.add(number)
             with bind_tenant(claimed.tenant_id):
-                work(claimed, seconds)
-        handled += 1
-    return handled
+                work(claimed, self._seconds)
+            return True
 
 
 def work(task: LeasedTask, seconds: float) -> None:

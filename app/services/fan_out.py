@@ -15,11 +15,13 @@ import orjson
 from sqlalchemy import select
 
 from app.arrays import blobs, texts, uuids
+from app.clock import now
 from app.db import bound_meanwhile, db
 from app.event_types import RECORD_TYPES, TYPES, wants
 from app.ids import raw_ids
 from app.models.accounts import Tenant
 from app.models.events import Subscription
+from app.services import tasks
 from app.services.page_writes import Raw, connection
 from app.tenancy import PLATFORM_TENANT, scoped
 
@@ -138,7 +140,7 @@ def _next_numbers(sql: Raw, tenant_id: uuid.UUID, messages: Sequence[Message]) -
 
 
 def _write(sql: Raw, tenant_id: uuid.UUID, subscriptions: Sequence[Subscription], bodies: Bodies) -> None:
-    """Write the dispatches of the bound tenant's subscriptions."""
+    """Write the dispatches of the bound tenant's subscriptions that ask for a message."""
     rows = [
         (subscription.id, message, number, body)
         for subscription in subscriptions
@@ -152,16 +154,22 @@ def _write(sql: Raw, tenant_id: uuid.UUID, subscriptions: Sequence[Subscription]
 def add_dispatches(
     sql: Raw, tenant_id: uuid.UUID, rows: Sequence[tuple[uuid.UUID, Message, int, bytes]]
 ) -> list[uuid.UUID]:  # fmt: skip
-    """Write dispatches of (subscription, message, sequence, body); return their ids."""
+    """Write dispatches of (subscription, message, sequence, body), and wake who sends them; return their ids."""
     ids = raw_ids(len(rows))
     sql.execute(
-        "INSERT INTO dispatches (tenant_id, id, subscription_id, event_id, type, subject_id, sequence, body) "
-        "SELECT %b, i, s, e, k, j, n::bigint, b FROM unnest(%b::uuid[], %b::uuid[], %b::uuid[], %b::text[], "
+        "INSERT INTO dispatches (tenant_id, id, subscription_id, event_id, type, subject_id, sequence, body, due_at) "
+        "SELECT %b, i, s, e, k, j, n::bigint, b, %b FROM unnest(%b::uuid[], %b::uuid[], %b::uuid[], %b::text[], "
         "%b::uuid[], %b::text[], %b::bytea[]) AS t(i, s, e, k, j, n, b)",
         (
-            tenant_id, uuids(ids), uuids([row[0] for row in rows]), uuids([row[1].id for row in rows]),
+            tenant_id, now(), uuids(ids), uuids([row[0] for row in rows]), uuids([row[1].id for row in rows]),
             texts([row[1].type for row in rows]), uuids([row[1].subject_id for row in rows]),
             texts([str(row[2]) for row in rows]), blobs([row[3] for row in rows]),
         ),
     )  # fmt: skip
+    wake(tenant_id)
     return [uuid.UUID(bytes=raw) for raw in ids]
+
+
+def wake(tenant_id: uuid.UUID) -> None:
+    """Have a worker send what is due of the bound tenant."""
+    tasks.add_task(tenant_id, "send", "send_dispatches", "dispatches", max_attempts=20)

@@ -44,9 +44,9 @@ _DEPTH = 254
 class _Timed(io.RawIOBase):
     """Reads from a socket until a deadline: a byte now and then does not keep an answer alive."""
 
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, share: float) -> None:
         self._raw, self._sock, self._pause = raw, sock, sock.gettimeout() or 0.0
-        self._ends = time.monotonic() + 2 * self._pause
+        self._ends = time.monotonic() + share * self._pause
 
     def readable(self) -> bool:
         return True
@@ -67,9 +67,12 @@ class _Timed(io.RawIOBase):
 
 
 class _Answer(http.client.HTTPResponse):
+    # How often the longest silence an answer may last in all.
+    share = 2.0
+
     def __init__(self, sock: socket.socket, *args: Any, **more: Any) -> None:
         super().__init__(sock, *args, **more)
-        self.fp = io.BufferedReader(_Timed(self.fp.detach(), sock))
+        self.fp = io.BufferedReader(_Timed(self.fp.detach(), sock, self.share))
 
 
 class _Plain(HTTPConnection):
@@ -78,6 +81,18 @@ class _Plain(HTTPConnection):
 
 class _Secure(HTTPSConnection):
     response_class = _Answer
+
+
+class _TotalAnswer(_Answer):
+    share = 1.0
+
+
+class _TotalPlain(HTTPConnection):
+    response_class = _TotalAnswer
+
+
+class _TotalSecure(HTTPSConnection):
+    response_class = _TotalAnswer
 
 
 def resolve(host: str, port: int) -> list[str]:
@@ -170,7 +185,11 @@ def _key_twice(body: bytes) -> str | None:
 
 @dataclass
 class HttpClient:
-    """Calls the hosts it was made for, and no others. Not shared between threads that call at the same time."""
+    """Calls the hosts it was made for, and no others. Not shared between threads that call at the same time.
+
+    `total`: connecting, sending and the whole answer take `timeout` at most, and what is beyond `max_bytes` of the
+    answer is left unread, as it came, instead of refused: for whom its status is all that matters.
+    """
 
     hosts: Collection[str]
     allow: Collection[Network] = ()
@@ -181,14 +200,15 @@ class HttpClient:
     timeout: float = 15.0
     max_bytes: int = 10 * 1024 * 1024
     max_inflated: int = 20 * 1024 * 1024
+    total: bool = False
     _pools: dict[tuple[str, str, int], tuple[float, urllib3.HTTPConnectionPool]] = field(default_factory=dict)
 
     def request(
         self, method: str, url: str, *, params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None, json: Any = None, data: Mapping[str, str] | None = None,
-        secrets: Collection[str] = (),
+        content: bytes | None = None, secrets: Collection[str] = (),
     ) -> Response:  # fmt: skip
-        """Send one request and return the answer, whatever its status.
+        """Send one request and return the answer, whatever its status. `content` is a body that is written already.
 
         EgressError for an address that may not be reached, UnavailableError for network trouble and timeouts,
         TooLargeError beyond the limits. `secrets` are cut out of everything that is kept or raised.
@@ -202,7 +222,7 @@ class HttpClient:
         for name, value in sent.items():
             if not _HEADER_VALUE.fullmatch(value) or not _HEADER_NAME.fullmatch(name):
                 raise ConfigError(f"The header {name!r} holds characters that a header may not have.")
-        body: bytes | None = None
+        body = content
         if json is not None:
             body, sent["content-type"] = orjson.dumps(json), "application/json"
         elif data is not None:
@@ -256,10 +276,10 @@ class HttpClient:
             pool = urllib3.HTTPSConnectionPool(
                 str(address), port, server_hostname=host, assert_hostname=host, cert_reqs="CERT_REQUIRED", **options
             )
-            pool.ConnectionCls = _Secure
+            pool.ConnectionCls = _TotalSecure if self.total else _Secure
         else:
             pool = urllib3.HTTPConnectionPool(str(address), port, **options)
-            pool.ConnectionCls = _Plain
+            pool.ConnectionCls = _TotalPlain if self.total else _Plain
         if known:
             known[1].close()
         self._pools[(scheme, host, port)] = (time.monotonic(), pool)
@@ -289,15 +309,29 @@ class HttpClient:
             host = f"{host}:{pool.port}"
         answer = pool.urlopen(
             method, path, body=body, headers={**headers, "host": host}, redirect=False, preload_content=False,
-            decode_content=False, timeout=urllib3.Timeout(connect=5.0, read=self.timeout), retries=False,
+            decode_content=False, timeout=self._limits(), retries=False,
         )  # fmt: skip
         try:
-            content = self._read(answer)
+            content = self._read_start(answer) if self.total else self._read(answer)
         except BaseException:
             answer.close()
             raise
         answer.release_conn()
         return Response(answer.status, {name.lower(): value for name, value in answer.headers.items()}, content)
+
+    def _limits(self) -> urllib3.Timeout:
+        if self.total:
+            return urllib3.Timeout(total=self.timeout, connect=min(3.0, self.timeout), read=self.timeout)
+        return urllib3.Timeout(connect=5.0, read=self.timeout)
+
+    def _read_start(self, answer: urllib3.BaseHTTPResponse) -> bytes:
+        content = b""
+        for chunk in answer.stream(8192, decode_content=False):
+            content += chunk
+            if len(content) >= self.max_bytes:
+                answer.close()
+                break
+        return content[: self.max_bytes]
 
     def _read(self, answer: urllib3.BaseHTTPResponse) -> bytes:
         encoding = answer.headers.get("content-encoding", "").lower()
