@@ -126,6 +126,7 @@ class Sender:
         settings = current_app.extensions["settings"]
         self._allow, self._wait = settings.egress_allow, min(1.0, settings.lease_seconds / 4)
         self._endpoints: dict[uuid.UUID, Endpoint] = {}
+        self._given_up: set[uuid.UUID] = set()
         self._results: queue.SimpleQueue[Result] = queue.SimpleQueue()
         self._lock = Lock()
         self._flying = self.sent = 0
@@ -137,10 +138,14 @@ class Sender:
             over = slice_.over()
             with transaction():
                 tasks.fence(self._task, moved=bool(results))
-                stopped = dispatch_claims.settle(self._tenant_id, results, self._holder)
-                dispatch_claims.release(self._tenant_id, self._take_back(None if over else stopped))
+                settled = dispatch_claims.settle(self._tenant_id, results, self._holder)
+                self._given_up |= set(settled.given_up)
+                dispatch_claims.release(self._tenant_id, self._take_back(None if over else settled.stopped))
                 claimed = self._claim(only_quick=over) if self._goes_on(over, slice_) else []
             self._hand_out(claimed, pool)
+            if settled.given_up:
+                with transaction():
+                    dispatch_claims.give_up(self._tenant_id, settled.given_up)
             if not self._flying:
                 break
             with outside():
@@ -156,7 +161,7 @@ class Sender:
 
     def _claim(self, *, only_quick: bool) -> list[Claimed]:
         wanted: dict[uuid.UUID, int] = {}
-        due = dispatch_claims.list_due(self._tenant_id)
+        due = [row for row in dispatch_claims.list_due(self._tenant_id) if row.id not in self._given_up]
         fresh = [row.id for row in due if row.id not in self._endpoints]
         opened = subscriptions.open_secrets(self._tenant_id, fresh) if fresh else {}
         for row in due:

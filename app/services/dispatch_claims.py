@@ -5,8 +5,8 @@ same id: at least once, never not at all.
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -96,6 +96,7 @@ def claim(tenant_id: uuid.UUID, wanted: Mapping[uuid.UUID, int]) -> list[Claimed
     """Claim up to so many due dispatches of each subscription, and write the row of each try."""
     if not wanted:
         return []
+    db.session.flush()  # The probes that were given out: subscriptions are locked before their dispatches.
     sql = connection()
     rows = sql.execute(
         "WITH found AS MATERIALIZED (SELECT d.id FROM unnest(%b::uuid[], %b::text[]) AS t(s, n), LATERAL (SELECT id "
@@ -137,18 +138,45 @@ def release(tenant_id: uuid.UUID, claims: Sequence[Claimed]) -> None:
     )
 
 
-def settle(tenant_id: uuid.UUID, results: Sequence[Result], holder: uuid.UUID) -> set[uuid.UUID]:
-    """Write what tries have come to; return the subscriptions that are not to be called any more for now."""
+@dataclass(frozen=True)
+class Settled:
+    """Subscriptions that are not to be called for now, and those that are to be given up, with the reason."""
+
+    stopped: set[uuid.UUID] = field(default_factory=set)
+    given_up: dict[uuid.UUID, str] = field(default_factory=dict)
+
+
+def settle(tenant_id: uuid.UUID, results: Sequence[Result], holder: uuid.UUID) -> Settled:
+    """Write what tries have come to. What is to be given up is for `give_up`, in a transaction of its own."""
     if not results:
-        return set()
-    ids = {result.claimed.subscription_id for result in results}
-    query = scoped(Subscription, tenant_id).where(Subscription.id.in_(ids)).order_by(Subscription.id)
-    locked = query.with_for_update().execution_options(populate_existing=True)
-    known = {row.id: row for row in db.session.scalars(locked)}
+        return Settled()
+    known = _lock(tenant_id, {result.claimed.subscription_id for result in results})
     rows = [_settle(known[result.claimed.subscription_id], result, holder) for result in results]
     db.session.flush()
     _write(connection(), tenant_id, rows)
-    return {row.id for row in known.values() if row.state != "active" or row.not_before or row.breaker}
+    given_up = {row.id: "failing" for row in known.values() if is_given_up(row.failing_since, now())}
+    given_up |= {r.claimed.subscription_id: "gone" for r in results if r.verdict.kind == "gone"}
+    stopped = {row.id for row in known.values() if row.state != "active" or row.not_before or row.breaker}
+    return Settled(stopped | set(given_up), given_up)
+
+
+def _lock(tenant_id: uuid.UUID, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Subscription]:
+    # Not against the fan-out, whose dispatches refer to them: it waits for the task that we hold.
+    query = scoped(Subscription, tenant_id).where(Subscription.id.in_(ids)).order_by(Subscription.id)
+    locked = query.with_for_update(key_share=True).execution_options(populate_existing=True)
+    return {row.id: row for row in db.session.scalars(locked)}
+
+
+def give_up(tenant_id: uuid.UUID, codes: Mapping[uuid.UUID, str]) -> None:
+    """Switch subscriptions off and tell whoever can put that right.
+
+    Without the fence: that tells other subscriptions, which wakes the fan-out, which wakes us; with our task locked
+    both would wait for each other.
+    """
+    for row in _lock(tenant_id, codes).values():
+        if row.state == "active":
+            subscriptions.switch_off(row, codes[row.id])
+            subscription_notices.tell(row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,23 +197,14 @@ def _settle(subscription: Subscription, result: Result, holder: uuid.UUID) -> _R
         subscription.failing_since, subscription.delivered_at, subscription.not_before = None, at, None
         return _Row(result, "delivered", "", None)
     subscription.failing_since = subscription.failing_since or at
-    if subscription.state == "active" and verdict.kind == "gone":
-        _give_up(subscription, "gone")
-    elif subscription.state == "active" and is_given_up(subscription.failing_since, at):
-        _give_up(subscription, "failing")
     if verdict.pause is not None:
         subscription.not_before = max(subscription.not_before or at, at + timedelta(seconds=verdict.pause))
     delay = next_delay(result.claimed.tries, seed=str(result.claimed.id))
-    if subscription.state != "active":
+    if subscription.state != "active" or verdict.kind == "gone" or is_given_up(subscription.failing_since, at):
         return _Row(result, "failed", verdict.error, None)
     if delay is None:
         return _Row(result, "failed", f"{verdict.error} All {result.claimed.tries} tries are used.", None)
     return _Row(result, "pending", verdict.error, at + timedelta(seconds=max(delay, verdict.pause or 0)))
-
-
-def _give_up(subscription: Subscription, code: str) -> None:
-    subscriptions.switch_off(subscription, code)
-    subscription_notices.tell(subscription)
 
 
 def _write(sql: Raw, tenant_id: uuid.UUID, rows: Sequence[_Row]) -> None:
@@ -218,7 +237,7 @@ def _write(sql: Raw, tenant_id: uuid.UUID, rows: Sequence[_Row]) -> None:
 
 def give_probes_back(tenant_id: uuid.UUID, holder: uuid.UUID) -> None:
     """Let others probe what `holder` was allowed to and has not."""
-    query = scoped(Subscription, tenant_id).where(Subscription.breaker.is_not(None)).with_for_update()
+    query = scoped(Subscription, tenant_id).where(Subscription.breaker.is_not(None)).with_for_update(key_share=True)
     for row in db.session.scalars(query.order_by(Subscription.id).execution_options(populate_existing=True)):
         before = breaker_of(row)
         if (after := give_back(before, holder)) != before:
@@ -240,7 +259,7 @@ def next_due(tenant_id: uuid.UUID) -> datetime | None:
     return min(moments, default=None)
 
 
-_MOMENTS, _STATE = ("window_at", "open_until", "probe_until"), tuple(field.name for field in fields(Breaker))
+_MOMENTS, _STATE = ("window_at", "open_until", "probe_until"), tuple(item.name for item in fields(Breaker))
 
 
 def breaker_of(subscription: Subscription) -> Breaker:

@@ -89,12 +89,12 @@ def replay(tenant_id: uuid.UUID, subscription_id: uuid.UUID, which: Selection) -
 
     ConflictError while the subscription is switched off.
     """
+    fan_out.wake(tenant_id)  # First, as whoever sends locks its task before anything else.
     found = subscriptions.get_subscription(tenant_id, subscription_id, lock=True)
     subscriptions.require_active(found)
     again = update(Dispatch).where(*_conditions(tenant_id, subscription_id, which))
     count = write(again.values(state="pending", due_at=now(), tries=0, finished_at=None))
     if count:
-        fan_out.wake(tenant_id)
         details: dict[str, Any] = {"state": which.state, "type": which.type} if not which.ids else {"state": "chosen"}
         audit.write(
             tenant_id, "subscription.replayed", "subscription", str(subscription_id), found.name, count=count, **details

@@ -60,7 +60,8 @@ def list_subscriptions(
 def get_subscription(tenant_id: uuid.UUID, subscription_id: uuid.UUID, *, lock: bool = False) -> Subscription:
     """Return the subscription or raise NotFoundError; `lock` holds it until the transaction ends."""
     query = scoped(Subscription, tenant_id).where(Subscription.id == subscription_id, Subscription.state != "removed")
-    found = db.session.scalar(query.with_for_update() if lock else query)
+    # Whoever writes dispatches refers to it and need not wait.
+    found = db.session.scalar(query.with_for_update(key_share=True) if lock else query)
     if found is None:
         raise NotFoundError("There is no such subscription.")
     return found
