@@ -39,6 +39,7 @@ VIEWS: tuple[str, ...] = (
     "app.views.fleet",
     "app.views.api_keys",
     "app.views.api_docs",
+    "app.views.connect",
 )
 # Nouns of the API; each module has `noun`.
 NOUNS: tuple[str, ...] = (
@@ -47,6 +48,14 @@ NOUNS: tuple[str, ...] = (
     "app.api.object_types",
     "app.api.records",
     "app.api.changes",
+    "app.api.catalog",
+    "app.api.installations",
+    "app.api.mappings",
+    "app.api.runs",
+    "app.api.conflicts",
+    "app.api.problems",
+    "app.api.connect_sessions",
+    "app.api.audit",
 )
 # Shown in the development profile only.
 DEVELOPMENT_VIEWS: tuple[str, ...] = ("app.views.mailbox", "app.views.styleguide")

@@ -26,6 +26,8 @@ class Viewer:
     tenant: "Tenant | None"
     role: str | None
     staff_roles: frozenset[str] = frozenset()
+    # Somebody without an account, who came by a connect link: guests.py says which pages are theirs.
+    guest: bool = False
 
     @property
     def tenant_id(self) -> uuid.UUID:

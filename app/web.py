@@ -7,7 +7,7 @@ from typing import Any
 from flask import Flask, Response, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app import log
+from app import guests, log
 from app.access import Viewer, find_viewer
 from app.api import gate
 from app.config import Settings
@@ -99,6 +99,8 @@ def _check_origin(settings: Settings) -> None:
 
 
 def _load_viewer(cookie: str | None, settings: Settings) -> None:
+    if guests.load(request.cookies.get(guests.cookie_name(settings))):
+        return
     found = sessions.find_session(cookie, settings) if cookie else None
     db.session.rollback()
     if found is None:
@@ -126,6 +128,7 @@ def _page_context() -> dict[str, Any]:
     theme = who.user.theme if who else request.cookies.get("pb_theme", "system")
     return {
         "viewer": who, "theme": theme if theme in ("light", "dark") else "system", "request_id": g.get("request_id"),
+        "guest_limited": guests.is_limited(),
         "zone": (who.user.zone or (who.tenant.zone if who.tenant else None)) if who else None,
         # Counted only by pages that show it, not by every fragment that is polled.
         "count_problems": lambda: problems.count_open(who.tenant.id) if who and who.tenant else 0,

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from app.api import gate
+from app.api.errors import ApiError
 from app.api.operations import Noun
 from app.api.paging import PageQuery, pack, unpack
-from app.api.problems import ApiError
 from app.clock import now
 from app.extensions import settings
 from app.services import change_stream

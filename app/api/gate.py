@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from flask import Response, g, request
 
 from app import log, meter
-from app.api.problems import ApiError
+from app.api.errors import ApiError
 from app.config import Settings
 from app.db import db
 from app.devices import address

@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from app.api import gate
+from app.api.errors import CONTENT_TYPE, ProblemDetails
 from app.api.operations import NOUNS, OPERATIONS, Operation
-from app.api.problems import CONTENT_TYPE, ProblemDetails
 from app.services.api_keys import SCOPES
 
 _INFO = """All times are RFC 3339 in UTC. Lists answer `data` and `next`: send `next` as `cursor` to go on.

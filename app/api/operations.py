@@ -16,7 +16,7 @@ from flask import Blueprint, Response, g, make_response, request
 from pydantic import BaseModel, ValidationError
 
 from app.api import gate, paging
-from app.api.problems import ApiError
+from app.api.errors import ApiError
 from app.errors import NotFoundError
 from app.extensions import csrf
 from app.services import idempotency

@@ -9,7 +9,7 @@ import orjson
 from flask import request
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.problems import ApiError
+from app.api.errors import ApiError
 
 Item = TypeVar("Item")
 Row = TypeVar("Row")

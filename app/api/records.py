@@ -8,9 +8,9 @@ from flask import request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from app.api import gate
+from app.api.errors import ApiError, FieldProblem
 from app.api.operations import Noun, Reply
 from app.api.paging import Page, PageQuery, cut, unpack
-from app.api.problems import ApiError, FieldProblem
 from app.models.records import Record as RecordRow
 from app.services import object_types, record_batches, records
 from app.services.record_batches import Item, Result

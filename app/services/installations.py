@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import time
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from app.clock import now
@@ -15,7 +15,7 @@ from app.ids import new_id
 from app.models.accounts import Tenant
 from app.models.connections import Connection
 from app.models.installations import Installation, InstallationStream, Mapping, Schedule
-from app.models.records import Link, Record
+from app.models.records import Link
 from app.models.runs import Conflict, FailedRecord, Problem, Run
 from app.services import (
     audit,
@@ -30,6 +30,7 @@ from app.services import (
     stream_settings,
     vendor_hosts,
 )
+from app.services.audit import current_actor
 from app.services.runs import get_installation
 from app.services.stream_settings import StreamSettings
 from app.sync.schedule import next_due, promise_of
@@ -251,14 +252,25 @@ def remove(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, delete_records: 
 def _delete_records(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:
     ended = update(Link).where(Link.tenant_id == tenant_id, Link.installation_id == installation_id)
     db.session.execute(ended.where(Link.deleted_at.is_(None)).values(deleted_at=now()))
-    mine = select(Link.record_id).where(Link.tenant_id == tenant_id, Link.installation_id == installation_id)
-    others = select(Link.record_id).where(Link.tenant_id == tenant_id, Link.deleted_at.is_(None))
-    db.session.execute(
-        update(Record)
-        .where(Record.tenant_id == tenant_id, Record.id.in_(mine), Record.id.not_in(others))
-        .values(deleted_at=now(), version=Record.version + 1),
-        execution_options={"synchronize_session": False},
-    )
+    who = current_actor.get().name
+    values = {"tenant": tenant_id, "installation": installation_id, "at": now(), "writer": f"{who}, who removed it"}
+    db.session.execute(text(_DELETE), values)
+
+
+# What the host itself names by an id of its own stays. The ids of the journal are UUIDv7, made where the rows are.
+_DELETE = """
+WITH gone AS (
+    UPDATE records SET deleted_at = :at, updated_at = :at, version = version + 1
+    WHERE tenant_id = :tenant AND deleted_at IS NULL AND external_id IS NULL
+    AND id IN (SELECT record_id FROM links WHERE tenant_id = :tenant AND installation_id = :installation)
+    AND id NOT IN (SELECT record_id FROM links WHERE tenant_id = :tenant AND deleted_at IS NULL)
+    RETURNING id, object_type, data
+)
+INSERT INTO changes (tenant_id, id, record_id, installation_id, object_type, operation, before, writer)
+SELECT :tenant, (lpad(to_hex(floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0') || '7'
+    || substr(replace(gen_random_uuid()::text, '-', ''), 14))::uuid, id, :installation, object_type, 'deleted', data, :writer
+FROM gone
+"""
 
 
 def list_overviews(tenant_id: uuid.UUID, *, connector: str | None = None) -> list[Overview]:

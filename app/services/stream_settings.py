@@ -64,6 +64,27 @@ def problem_of(content: Content, wanted: StreamSettings) -> MappingError | None:
     return None
 
 
+def faults_of(
+    content: Content, manifest: Manifest, connection: Connection, wanted: StreamSettings
+) -> dict[str, str]:  # fmt: skip
+    """Return what of this cannot be set: direction, conflict, deletes or filters -> why."""
+    declared, found = manifest.stream(content.installed.stream), {}
+    ways, policies = directions_of(manifest, declared, connection), policies_of(manifest, declared)
+    # A way that is in use stays, also where the permission for it has gone meanwhile: runs say what is missing.
+    if wanted.direction not in ways or (ways[wanted.direction] and wanted.direction != content.installed.direction):
+        found["direction"] = ways.get(wanted.direction) or "Choose a direction."
+    if wanted.conflict_policy not in policies or policies[wanted.conflict_policy]:
+        found["conflict"] = policies.get(wanted.conflict_policy) or "Choose one."
+    if wanted.delete_policy not in DELETES:
+        found["deletes"] = "Choose one."
+    problem = problem_of(content, wanted)
+    filtered = {item.get("field") for item in wanted.filters}
+    for fault in problem.problems if problem else ():
+        place = "filters" if fault.field in filtered else "direction"
+        found.setdefault(place, f"{fault.message} {fault.fix}")
+    return found
+
+
 def costs_of(
     tenant_id: uuid.UUID,
     installation_id: uuid.UUID,

@@ -6,8 +6,8 @@ from flask import Blueprint, Response, jsonify
 from werkzeug.wrappers import Response as BaseResponse
 
 from app.access import public
+from app.api.errors import CODES
 from app.api.openapi import document
-from app.api.problems import CODES
 from app.extensions import settings
 from app.htmx import render
 from app.services.api_keys import SCOPES

@@ -15,7 +15,6 @@ from app.services import installations, mappings, object_types, stream_settings
 from app.services.mappings import Content
 from app.services.stream_settings import StreamSettings
 from app.transaction import transaction
-from connectors.sdk import MappingError
 from connectors.sdk.manifest import ConfigField
 
 Context = dict[str, Any]
@@ -111,22 +110,6 @@ def _fit(context: Context, contents: dict[str, Content], streams: dict[str, Stre
     """Whether what was chosen for each stream can be; what cannot is said at its place."""
     manifest, connection = context["manifest"], context["connection"]
     for name, row in streams.items():
-        declared = manifest.stream(name)
-        ways = stream_settings.directions_of(manifest, declared, connection)
-        policies = stream_settings.policies_of(manifest, declared)
-        if not row.enabled:
-            continue
-        # A way that is in use stays, also where the permission for it has gone meanwhile: runs say what is missing.
-        if row.direction not in ways or (ways[row.direction] and row.direction != contents[name].installed.direction):
-            row.errors["direction"] = ways.get(row.direction) or "Choose a direction."
-        if row.conflict_policy not in policies or policies[row.conflict_policy]:
-            row.errors["conflict"] = policies.get(row.conflict_policy) or "Choose one."
-        if row.delete_policy not in stream_settings.DELETES:
-            row.errors["deletes"] = "Choose one."
-        problem = stream_settings.problem_of(contents[name], _settings(row))
-        if isinstance(problem, MappingError):
-            filtered = {item["field"] for item in row.filters}
-            for found in problem.problems:
-                place = "filters" if found.field in filtered else "direction"
-                row.errors.setdefault(place, f"{found.message} {found.fix}")
+        if row.enabled:
+            row.errors.update(stream_settings.faults_of(contents[name], manifest, connection, _settings(row)))
     return not any(row.errors for row in streams.values())

@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException, SecurityError
 from werkzeug.wrappers import Response as BaseResponse
 
 from app import log
-from app.api import problems
+from app.api import errors as api_errors
 from app.db import db
 from app.errors import AppError, SignInRequiredError
 from app.htmx import wants_fragment
@@ -48,7 +48,7 @@ def _app_error(error: AppError) -> BaseResponse:
     if isinstance(error, SignInRequiredError) and not _is_api():
         return _sign_in()
     if _is_api():
-        return problems.of_error(error)
+        return api_errors.of_error(error)
     response = _page(error.status, error.message, error.fix, error.code)
     if error.status == 429:
         response.headers["Retry-After"] = str(getattr(error, "retry_after", 60))
@@ -74,7 +74,7 @@ def _http_error(error: HTTPException) -> Response:
     if isinstance(error, SecurityError):
         # A foreign Host header: no address can be made for a page's files, so there is no page.
         if _is_api():
-            return problems.answer(400, "invalid_request", "This name is not served here.")
+            return api_errors.answer(400, "invalid_request", "This name is not served here.")
         return Response("This name is not served here.\n", 400, content_type="text/plain")
     response = _page(error.code or 500, "", "", "http")
     if "Allow" in (sent := error.get_response().headers):
@@ -93,7 +93,7 @@ def _database_down(error: OperationalError) -> Response:
 def _unexpected(error: Exception) -> Response:
     if _is_api() and isinstance(error, IntegrityError) and isinstance(error.orig, UniqueViolation):
         db.session.rollback()
-        return problems.answer(409, "conflict", "Another request was faster. Send it again.")
+        return api_errors.answer(409, "conflict", "Another request was faster. Send it again.")
     _logger.error("request failed", path=request.path, exc_info=error)
     db.session.rollback()
     return _page(500, "", "", "internal")
@@ -109,7 +109,7 @@ def _page(status: int, message: str, fix: str, code: str) -> Response:
         "status": status, "title": title, "message": message or standard, "fix": fix, "request_id": g.get("request_id"),
     }  # fmt: skip
     if _is_api():
-        return problems.answer(status, code, context["message"], fix)
+        return api_errors.answer(status, code, context["message"], fix)
     if request.path.startswith("/health/"):
         return make_response(jsonify(error={"code": code, "message": context["message"], "fix": fix}), status)
     template = "errors/_error.html" if wants_fragment() else "errors/error.html"

@@ -10,7 +10,7 @@ from flask import Flask
 from playwright.sync_api import Page, expect
 
 from tests.browser.test_main_job import check_axe, page
-from tests.factories.api_keys import make_key
+from tests.factories.api_keys import make_key, tenant_caller
 from tests.factories.people import sign_in
 from tests.factories.tenants import make_tenant
 from tests.processes import Processes
@@ -78,3 +78,27 @@ def test_the_api_page_can_be_read(page: Page, site: str) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     _keep(page, "docs-phone")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_guest_sets_up_and_leaves(page: Page, site: str, apps: dict[str, Flask], tenant: uuid.UUID) -> None:
+    answer = tenant_caller(apps, tenant)(
+        "POST", "/connect-sessions",
+        {"person": "Maja Lindqvist", "integration": "kinto", "return_url": "https://app.example.com/settings"},
+    )  # fmt: skip
+    page.goto(site + answer.json["url"].removeprefix("http://localhost"))
+    page.get_by_role("button", name="Install Kinto").click()
+    expect(page.get_by_label("Server")).to_be_visible()
+    _keep(page, "guest-light")
+    check_axe(page)
+    page.emulate_media(color_scheme="dark")
+    _keep(page, "guest-dark")
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size({"width": 390, "height": 844})
+    _keep(page, "guest-phone")
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.get_by_role("button", name="Leave, finish later").click()
+    expect(page.get_by_role("link", name="Back to Fieldstone")).to_have_attribute(
+        "href", "https://app.example.com/settings"
+    )
+    _keep(page, "guest-done")
+    check_axe(page)

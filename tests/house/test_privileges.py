@@ -67,6 +67,7 @@ MATRIX = {
     "api_keys.index": "admin", "api_keys.create": "admin", "api_keys.rotate": "admin", "api_keys.revoke": "admin",
     "api_keys.host_index": "staff:operator", "api_keys.host_create": "staff:operator",
     "api_keys.host_rotate": "staff:operator", "api_keys.host_revoke": "staff:operator",
+    "connect.open_link": "public", "connect.leave": "public",
     "api_docs.index": "public", "api_docs.openapi": "public",
 }  # fmt: skip
 # Called by other programs: no cookie is looked at, so there is nothing that a foreign page could use.
