@@ -28,7 +28,8 @@ class Linked:
     written_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen where there is one for each record: setting its fields took longer than deciding about it [measured].
+@dataclass(slots=True)
 class Held:
     """The host's record as it is now."""
 
@@ -37,7 +38,7 @@ class Held:
     updated_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Incoming:
     """A mapped external record. `keys` are its match keys in the order they are tried; the first that finds counts.
 
@@ -66,7 +67,7 @@ class Known:
     echoes: Mapping[str, tuple[Echo, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Write:
     """One record to write. `operation`: created, updated, linked, restored, or same (the link alone is new).
 
