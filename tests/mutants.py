@@ -84,7 +84,7 @@ MUTANTS = (
         "tests/counterparts/test_delete_guard.py::test_many_deletes_from_here_wait_for_a_person",
     ),
     Mutant(
-        "an empty side deletes nothing", "app/services/passes.py", "return run_stream.read > 0 and (", "return (",
+        "an empty side deletes nothing", "app/sync/deletes.py", "return read > 0 and (", "return (",
         "tests/counterparts/test_delete_guard.py::test_a_side_that_shows_nothing_deletes_nothing",
     ),
     Mutant(

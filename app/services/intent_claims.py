@@ -132,7 +132,7 @@ def hold_deletes(sql: Raw, context: PageContext) -> None:
     place = (context.tenant_id, context.installation_id, context.stream)
     row = sql.execute(f"SELECT count(*) {due}", place).fetchone()
     candidates, live = (row[0] if row else 0), page_deletes.count_live(sql, context)
-    if context.delete_policy == "mirror" and judge(candidates, live, seen=None, confirmed=False).ask:
+    if context.delete_policy == "mirror" and judge(candidates, live, confirmed=False).ask:
         sql.execute(
             "UPDATE intents SET state = 'parked', error_code = 'deletes_ask', settled_at = clock_timestamp() "  # noqa: S608  # constants only
             f"WHERE tenant_id = %b AND id IN (SELECT n.id {due})",

@@ -260,6 +260,6 @@ def _tombstones(sql: Raw, context: PageContext, prepared: Prepared, before: Coun
     gone = [name for name, link in page_writes.find_links(sql, context, deleted).items() if not link.deleted]
     live = page_deletes.count_live(sql, context) if gone else 0
     candidates, total = before.deleted + len(gone), before.deleted + live
-    if judge(candidates, total, seen=None, confirmed=context.confirmed).ask:
+    if judge(candidates, total, confirmed=context.confirmed).ask:
         raise QuestionError("deletes", candidates=candidates, live=total)
     return gone

@@ -11,7 +11,7 @@ from app.services import intents, page_deletes, page_failures, page_writes, prom
 from app.services.object_types import key_fields, list_fields, target_of
 from app.services.page_context import Counts, PageContext, QuestionError
 from app.services.sensitive_fields import hidden_names, hidden_targets
-from app.sync.deletes import judge
+from app.sync.deletes import judge, shows_all
 from app.sync.merge import Directions
 from app.tenancy import scoped
 from connectors.sdk import Checkpoint, CompiledMapping, Manifest, compile_filters, compile_mapping, rules_from_json
@@ -149,22 +149,17 @@ def plan_missing(tenant_id: uuid.UUID, installation: Installation, manifest: Man
 
 
 def _delete_missing(context: PageContext, run_stream: RunStream) -> int:
-    if context.delete_policy == "ignore" or not _shows_all(run_stream):
+    if context.delete_policy == "ignore" or not shows_all(run_stream.read, run_stream.total):
         return 0
     sql = page_writes.connection()
     live, missing, marks = page_deletes.find_missing(sql, context, run_stream.id)
     if not marks:
         return 0
-    verdict = judge(len(missing), live, seen=run_stream.read, confirmed=context.confirmed)
+    verdict = judge(len(missing), live, confirmed=context.confirmed)
     if verdict.ask:
         raise QuestionError("deletes", candidates=len(missing), live=live)
     page_deletes.mark_missing(sql, context, run_stream.id)
     return page_deletes.delete_links(sql, context, missing, run_stream.pages) if verdict.apply else 0
-
-
-def _shows_all(run_stream: RunStream) -> bool:
-    # An empty answer, or one shorter than the vendor's own count, is not a complete pass.
-    return run_stream.read > 0 and (run_stream.total is None or run_stream.read >= run_stream.total)
 
 
 def restart(run_stream: RunStream, installation_id: uuid.UUID) -> None:

@@ -18,19 +18,21 @@ class Verdict:
     ask: bool
 
 
-def judge(candidates: int, live: int, *, seen: int | None, confirmed: bool) -> Verdict:
-    """Decide about `candidates` deletes among `live` links (reliability 3.2, D12 and D13).
+def judge(candidates: int, live: int, *, confirmed: bool) -> Verdict:
+    """Decide about `candidates` deletes among `live` links (reliability 3.2, D12).
 
-    `seen` is how many records a complete pass has shown, None for explicit tombstones. A side that shows nothing
-    at all never deletes. More than 20 and more than 20 % asks, unless a person has confirmed this run.
+    More than 20 and more than 20 % asks, unless a person has confirmed this run.
     """
     if not candidates:
         return Verdict(False, False)
-    if seen == 0:
-        return Verdict(False, candidates > FLOOR and not confirmed)
     if candidates > FLOOR and candidates > SHARE * live and not confirmed:
         return Verdict(False, True)
     return Verdict(True, False)
+
+
+def shows_all(read: int, total: int | None) -> bool:
+    """Whether a pass proves what is gone: neither an empty one does, nor one shorter than the vendor's count (D13)."""
+    return read > 0 and (total is None or read >= total)
 
 
 def edited(base: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from app.sync.deletes import edited, judge
+from app.sync.deletes import edited, judge, shows_all
 from app.sync.echoes import KEPT
 from app.sync.keys import keys_in
 from app.sync.plan import Held, Incoming, Known, Plan, Write, digest, plan_page
@@ -187,7 +187,7 @@ class Inbound:
             return []
         gone = [name for name in dead if name in t.links and not t.links[name].deleted]
         live = sum(not link.deleted for link in t.links.values())
-        if judge(len(gone), live, seen=None, confirmed=confirmed).ask:
+        if judge(len(gone), live, confirmed=confirmed).ask:
             raise Question
         return gone
 
@@ -223,11 +223,11 @@ class Inbound:
 
     def _delete_missing(self, at: Pass, confirmed: bool) -> None:
         t = self.tables
-        if t.delete_policy == "ignore" or not at.seen:
+        if t.delete_policy == "ignore" or not shows_all(len(at.seen), None):
             return
         known = {n: link for n, link in t.links.items() if not link.deleted and link.created_at < at.began}
         missing = [name for name, link in known.items() if name not in at.seen and link.missing >= 1]
-        verdict = judge(len(missing), len(known), seen=len(at.seen), confirmed=confirmed)
+        verdict = judge(len(missing), len(known), confirmed=confirmed)
         if verdict.ask:
             raise Question
         for name, link in known.items():

@@ -76,7 +76,7 @@ class Outbound:
             and any(not link.deleted for _, link in t.ties(i.record_id))
         ]  # fmt: skip
         live = sum(not link.deleted for link in t.links.values())
-        if t.delete_policy == "mirror" and judge(len(due), live, seen=None, confirmed=False).ask:
+        if t.delete_policy == "mirror" and judge(len(due), live, confirmed=False).ask:
             for intent in due:
                 intent.state, intent.error = "parked", "deletes_ask"
 
