@@ -14,7 +14,6 @@ from app.db import db, guard_pool
 VIEWS: tuple[str, ...] = (
     "app.views.auth",
     "app.views.health",
-    "app.views.hooks",
     "app.views.members",
     "app.views.profile",
     "app.views.audit",

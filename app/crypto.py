@@ -16,13 +16,16 @@ from typing import Literal
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 Purpose = Literal["token", "hook"]
 PURPOSES: tuple[Purpose, ...] = ("token", "hook")
 _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
-_FORMAT = b"\x01"
+_FORMAT, _LOCKED = b"\x01", b"\x02"
 
 
 class SealError(Exception):
@@ -66,12 +69,33 @@ class KeyRing:
                 for key_id, raw in _read(file):
                     self._private[name][key_id] = X25519PrivateKey.from_private_bytes(raw)
 
+        self._locks = {key_id: AESGCM(_derived(key)) for key_id, key in self._private["hook"].items()}
+
     def seal(self, purpose: Purpose, value: bytes, bound: Seal) -> bytes:
         """Return `value` sealed with the newest public key: format byte, 4 bytes of key id, HPKE message."""
         if not self._public[purpose]:
             raise SealError(f"There is no public key for {purpose}: set PATCHBAY_KEYS_DIR.")
         key_id, key = list(self._public[purpose].items())[-1]
         return _FORMAT + bytes.fromhex(key_id) + _SUITE.encrypt(value, key, info=bound.info())
+
+    def lock(self, value: bytes, bound: Seal) -> bytes:
+        """Return `value` under a key that is made of the newest private hook key: for processes that may open it anyway,
+        thirty times faster than a seal. Format byte, 4 bytes of key id, nonce, AES-256-GCM."""
+        if not self._locks:
+            raise SealError("There is no private key for hook: set PATCHBAY_KEYS_DIR.")
+        key_id, cipher = list(self._locks.items())[-1]
+        nonce = os.urandom(12)
+        return _LOCKED + bytes.fromhex(key_id) + nonce + cipher.encrypt(nonce, value, bound.info())
+
+    def unlock(self, locked: bytes, bound: Seal) -> bytes:
+        """Return what lock() was given; SealError when this process lacks the key or the binding differs."""
+        cipher = self._locks.get(locked[1:5].hex())
+        if locked[:1] != _LOCKED or cipher is None:
+            raise SealError("This process holds no private key that opens this value.")
+        try:
+            return cipher.decrypt(locked[5:17], locked[17:], bound.info())
+        except InvalidTag as error:
+            raise SealError("The value was locked for another row or has been changed.") from error
 
     def open(self, purpose: Purpose, sealed: bytes, bound: Seal) -> bytes:
         """Return the value; SealError when this process lacks the key or the binding differs."""
@@ -82,6 +106,11 @@ class KeyRing:
             return _SUITE.decrypt(sealed[5:], key, info=bound.info())
         except InvalidTag as error:
             raise SealError("The value was sealed for another row or has been changed.") from error
+
+
+def _derived(key: X25519PrivateKey) -> bytes:
+    raw = key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+    return HKDF(SHA256(), 32, None, b"patchbay1 lock").derive(raw)
 
 
 def _read(file: Path) -> list[tuple[str, bytes]]:

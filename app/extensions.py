@@ -13,6 +13,8 @@ from htmx_flask import Htmx
 from app import devices
 from app.config import Process, Settings
 from app.crypto import KeyRing
+from app.direct import Direct
+from app.queue import Bell
 
 ROOT = Path(__file__).resolve().parent.parent
 migrate = Migrate()
@@ -30,6 +32,18 @@ def settings() -> Settings:
 def keys() -> KeyRing:
     """Return the keys this process was given."""
     found: KeyRing = current_app.extensions["keys"]
+    return found
+
+
+def direct() -> Direct:
+    """Return the connections of the path that takes webhooks in."""
+    found: Direct = current_app.extensions["direct"]
+    return found
+
+
+def bell() -> Bell:
+    """Return the bell of this process."""
+    found: Bell = current_app.extensions["bell"]
     return found
 
 
@@ -69,9 +83,11 @@ def flask_config(settings: Settings, process: Process) -> dict[str, Any]:
 def init_web(flask_app: Flask, settings: Settings) -> None:
     """Add what only the web process has: signing key, CSRF, throttling, sessions, headers, error pages."""
     from app import assets, filters, web
-    from app.views import errors
+    from app.views import errors, hooks
 
     flask_app.config["SECRET_KEY"] = settings.secret_key()
+    flask_app.extensions["direct"] = Direct(settings.postgres_url("web"))
+    flask_app.extensions["bell"] = Bell(settings.redis_url.get_secret_value())
     htmx.init_app(flask_app)
     csrf.init_app(flask_app)
     limiter.init_app(flask_app)
@@ -79,3 +95,4 @@ def init_web(flask_app: Flask, settings: Settings) -> None:
     assets.register(flask_app)
     filters.register(flask_app)
     errors.register(flask_app)
+    hooks.register(flask_app)

@@ -1,6 +1,6 @@
 """The bell: a message in Redis that tells a worker to look at the tasks. It carries no data and may be lost."""
 
-import time
+import threading
 from functools import lru_cache
 from typing import Any
 
@@ -49,26 +49,6 @@ def queue_of(lane: str, connection: Redis) -> Queue:
     return Queue(lane, connection=connection, job_class=BellJob, serializer=JSONSerializer, default_timeout=90)
 
 
-@lru_cache(maxsize=16)
-def _workers(lane: str, url: str, _seconds: int) -> int:
-    return max(1, Worker.count(queue=queue_of(lane, connect(url))))
-
-
-def ring_if_quiet(url: str, lane: str) -> None:
-    """Ring once unless enough bells wait: one look at the queue, for the path where each call to Redis counts.
-
-    How many workers there are may be known from up to five seconds ago.
-    """
-    try:
-        waiting = connect(url).llen(queue_of(lane, connect(url)).key)
-        if waiting >= BELLS_PER_WORKER * _workers(lane, url, int(time.monotonic() / 5)):
-            return
-    except (RedisError, OSError) as error:
-        _logger.warning("bell not rung", lane=lane, error=type(error).__name__)
-        return
-    ring(url, lane)
-
-
 def ring(url: str, lane: str, *, bells: int = 1) -> None:
     """Put up to `bells` bells into a lane, never more than two for each worker. Redis gone: the dispatcher rings later."""
     try:
@@ -79,3 +59,33 @@ def ring(url: str, lane: str, *, bells: int = 1) -> None:
             queue.enqueue_call(DRAIN, args=(lane,), result_ttl=0, failure_ttl=3600, description="bell")
     except (RedisError, OSError) as error:
         _logger.warning("bell not rung", lane=lane, error=type(error).__name__)
+
+
+class Bell:
+    """Rings from a thread of its own, for a path that must not wait for Redis: many calls at once are one look there.
+
+    A call that comes after a look has begun causes another one, so no task is left without a bell.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url, self._lock, self._asked = url, threading.Lock(), threading.Event()
+        self._lanes: set[str] = set()
+        self._thread: threading.Thread | None = None
+
+    def ring(self, lane: str) -> None:
+        """Have a lane rung soon; returns at once."""
+        with self._lock:
+            self._lanes.add(lane)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, daemon=True)
+                self._thread.start()
+        self._asked.set()
+
+    def _work(self) -> None:
+        while True:
+            self._asked.wait()
+            self._asked.clear()
+            with self._lock:
+                lanes, self._lanes = self._lanes, set()
+            for lane in lanes:
+                ring(self._url, lane)

@@ -31,7 +31,7 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
 }
 _SAFE = {"GET", "HEAD", "OPTIONS"}
-_NO_SESSION = ("assets.", "health.", "hooks.")
+_NO_SESSION = ("assets.", "health.")
 
 
 def register(flask_app: Flask, settings: Settings) -> None:

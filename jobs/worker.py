@@ -21,9 +21,10 @@ from app.config import SettingsError
 from app.db import db
 from app.models.tasks import LANES
 from app.queue import BellJob, connect, queue_of
-from app.services import heartbeats
+from app.services import heartbeats, listings
 from app.transaction import transaction
 from jobs.drain import worker_app
+from jobs.kinds import KINDS, handler_of
 
 _PR_SET_PDEATHSIG = 1
 _BEAT_SECONDS = 5.0
@@ -70,6 +71,13 @@ def _beat(name: str, lane: str, ended: threading.Event) -> None:
             _logger.warning("heartbeat not written", error=type(error).__name__)
 
 
+def preload() -> None:
+    """Import what tasks need and read the manifests of the catalog: each forked child would else do it anew."""
+    for kind in KINDS:
+        handler_of(kind)
+    listings.preload()
+
+
 def main(lane: str) -> None:
     """Serve a lane until told to stop; Redis may come and go meanwhile."""
     if lane not in LANES:
@@ -85,6 +93,7 @@ def main(lane: str) -> None:
     name = f"{lane}:{socket.gethostname()}:{os.getpid()}"
     with flask_app.app_context(), transaction():
         heartbeats.beat(name, "worker", lane)
+        preload()
     collect_rarely()
     # A thread of its own process-wide state would be copied by fork: the beat thread only holds its own session.
     threading.Thread(target=_beat, args=(name, lane, threading.Event()), daemon=True).start()

@@ -15,7 +15,7 @@ from app.arrays import texts, uuids
 from app.clock import now
 from app.db import db
 from app.models.endpoints import Delivery, Hint
-from app.services import deliveries
+from app.services import inbox
 from app.services.page_writes import Raw
 from app.services.tasks import LeasedTask
 
@@ -48,7 +48,7 @@ ORDER BY due_at, id LIMIT :room FOR UPDATE SKIP LOCKED) RETURNING id, lease_toke
 
 def take(task: LeasedTask, installation_id: uuid.UUID, stream: str, external_id: str, *, seconds: float) -> Taken:
     """Return the record of a task and others of its stream that wait; those are not due again for `seconds`."""
-    prefix = deliveries.task_key(installation_id, stream, "")
+    prefix = inbox.task_key(installation_id, stream, "")
     values = {
         "seconds": seconds, "tenant": task.tenant_id, "kind": task.kind, "ref": installation_id, "prefix": prefix,
         "room": TOGETHER - 1,
@@ -157,4 +157,4 @@ def bodies(tenant_id: uuid.UUID, hint_ids: Sequence[uuid.UUID]) -> list[tuple[by
         )
         .order_by(Delivery.id.desc())
     ).scalars()
-    return [(deliveries.open_body(row), row.headers) for row in rows if row.body is not None]
+    return [(inbox.open_body(row), row.headers) for row in rows if row.body is not None]

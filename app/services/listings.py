@@ -109,6 +109,13 @@ def connector_of(version_id: uuid.UUID) -> Connector:
     return registry.connector_for(stored.manifest, stored.slug)
 
 
+def preload() -> None:
+    """Read the current version of each listing into memory."""
+    for version_id in db.session.scalars(select(Listing.current_version).where(Listing.current_version.is_not(None))):
+        assert version_id is not None
+        connector_of(version_id)
+
+
 def manifest_of(version_id: uuid.UUID) -> Manifest:
     """Return the manifest of a stored version."""
     return connector_of(version_id).manifest

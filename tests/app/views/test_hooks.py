@@ -19,7 +19,7 @@ from app.db import db
 from app.models.installations import Installation
 from app.models.listings import ListingVersion
 from app.services import endpoints
-from app.services.deliveries import body_seal
+from app.services.inbox import body_seal
 from app.tenancy import bind_tenant
 from app.transaction import transaction
 from connectors import registry
@@ -44,7 +44,7 @@ def body_of(apps: dict[str, Flask], hook: Hook, owner: Owner) -> bytes:
     row = owner.execute("SELECT id, body, sealed FROM deliveries").fetchone()
     assert row
     assert row[2]
-    found: bytes = apps["web"].extensions["keys"].open("hook", row[1], body_seal(hook.tenant_id, row[0]))
+    found: bytes = apps["web"].extensions["keys"].unlock(row[1], body_seal(hook.tenant_id, row[0]))
     return found
 
 
@@ -208,7 +208,7 @@ def test_closed_by_default(apps: dict[str, Flask], hook: Hook, owner: Owner, wha
 def test_what_was_refused_is_kept_up_to_a_limit(
     apps: dict[str, Flask], hook: Hook, owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.services.deliveries.KEPT_AN_HOUR", 5)
+    monkeypatch.setattr("app.services.inbox.KEPT_AN_HOUR", 5)
     client = apps["web"].test_client()
     for number in range(9):
         assert client.post(hook.path, data=b"{}", headers={"webhook-id": str(number)}).status_code == 401
