@@ -5,8 +5,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from app.api.operations import Noun
-from app.api.paging import Page, PageQuery
-from app.services import listings
+from app.api.paging import Page, PageQuery, pack, unpack
+from app.services import catalog, listings
+from app.services.catalog import Filters
 from connectors.sdk import Manifest
 from connectors.sdk.manifest import Auth
 
@@ -90,13 +91,16 @@ def _settings(manifest: Manifest, auth: Auth, step: str) -> list[IntegrationSett
 @noun.get("/integrations", scope="list", query=CatalogQuery, answer=Integrations, tenant=False)
 def list_integrations(query: CatalogQuery) -> Integrations:
     """List the catalog"""
-    found = listings.list_listings(text=query.q, category=query.category)
+    (start,) = unpack(query.cursor, int) or (0,)
+    filters = Filters(query.q, query.category, sort="name")
+    found = catalog.search(filters, start=max(0, start), limit=query.limit)
+    end = start + len(found.listings)
     return Integrations(
         data=[
             Integration.model_validate(_shown(row, listings.manifest_of(row.current_version)))
-            for row in found if row.current_version
+            for row in found.listings if row.current_version
         ],
-        next=None,
+        next=pack(end) if end < found.total else None,
     )  # fmt: skip
 
 

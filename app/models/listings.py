@@ -2,19 +2,24 @@
 
 import uuid
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Integer, Text, UniqueConstraint
+from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, Integer, Text, UniqueConstraint
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import Uuid
 
-from app.models.base import IdModel, Timestamp
+from app.models.base import IdModel, Json, Timestamp
 
 
 class Listing(IdModel):
     """A connector's page in the catalog; texts are those of its current version."""
 
     __tablename__ = "listings"
+    __table_args__ = (
+        CheckConstraint("stage in ('released', 'beta', 'deprecated')", name="stage"),
+        Index("ix_listings_words", "words", postgresql_using="gin", postgresql_ops={"words": "gin_trgm_ops"}),
+    )
 
     slug: Mapped[str] = mapped_column(Text, unique=True)
     name: Mapped[str] = mapped_column(Text)
@@ -22,6 +27,14 @@ class Listing(IdModel):
     categories: Mapped[list[str]] = mapped_column(ARRAY(Text))
     publisher: Mapped[str] = mapped_column(Text, default="Patchbay", server_default="Patchbay")
     status: Mapped[str] = mapped_column(Text, default="live", server_default="live")
+    # From here on what listing_facts.columns makes of the manifest, for search, filters and cards.
+    stage: Mapped[str] = mapped_column(Text, default="released", server_default="released")
+    words: Mapped[str] = mapped_column(Text, default="", server_default="")
+    streams: Mapped[list[dict[str, Any]]] = mapped_column(Json, default=list, server_default="[]")
+    capabilities: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list, server_default="{}")
+    signs_in: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list, server_default="{}")
+    hosts: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list, server_default="{}")
+    featured: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
     current_version: Mapped[uuid.UUID | None] = mapped_column(Uuid)
     updated_at: Mapped[datetime | None] = mapped_column(Timestamp)
 

@@ -4,12 +4,13 @@ import uuid
 from dataclasses import dataclass
 from functools import lru_cache
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 
 from app.clock import now
 from app.db import db
 from app.errors import NotFoundError
 from app.models.listings import Listing, ListingVersion
+from app.services import listing_facts
 from connectors import registry
 from connectors.sdk import Connector, Manifest, canonical
 from connectors.sdk.readiness import Item, Subject, readiness
@@ -45,32 +46,9 @@ def import_first_party() -> int:
             db.session.flush()  # Its id is needed below.
             added += 1
         listing.current_version, listing.updated_at = version.id, now()
-        listing.name, listing.summary = manifest.listing.name, manifest.listing.summary
-        listing.categories, listing.publisher = list(manifest.listing.categories), manifest.listing.publisher
+        for name, value in listing_facts.columns(manifest).items():
+            setattr(listing, name, value)
     return added
-
-
-def list_listings(*, text: str = "", category: str = "") -> list[Listing]:
-    """Return the live listings, found by words in name, summary and categories."""
-    query = select(Listing).where(Listing.status == "live", Listing.current_version.is_not(None))
-    for word in text.split()[:8]:
-        like = f"%{word.replace('%', '').replace('_', '')}%"
-        query = query.where(
-            or_(
-                Listing.name.ilike(like),
-                Listing.summary.ilike(like),
-                func.array_to_string(Listing.categories, " ").ilike(like),
-            )
-        )
-    if category:
-        query = query.where(Listing.categories.any(category))  # type: ignore[arg-type]  # ARRAY's own any()
-    return list(db.session.scalars(query.order_by(func.lower(Listing.name))))
-
-
-def list_categories() -> list[str]:
-    """Return all categories in use."""
-    rows = db.session.scalars(select(func.unnest(Listing.categories)).where(Listing.status == "live").distinct())
-    return sorted(rows)
 
 
 def get_listing(slug: str) -> Listing:

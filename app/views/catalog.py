@@ -1,12 +1,16 @@
 """The catalog and its listings, for anyone; the Install button for members who may."""
 
+from urllib.parse import urlencode
+
 from flask import Blueprint, request
 from werkzeug.wrappers import Response
 
 from app.access import find_viewer, public, requires, viewer
+from app.errors import ConflictError
 from app.extensions import settings
 from app.htmx import go, render
-from app.services import installations, listings
+from app.services import catalog, installations, listings
+from app.services.listing_facts import CAPABILITIES
 from app.transaction import transaction
 
 blueprint = Blueprint("catalog", __name__)
@@ -15,18 +19,31 @@ blueprint = Blueprint("catalog", __name__)
 @blueprint.get("/")
 @public
 def index() -> Response:
-    text, category = request.args.get("q", "")[:100], request.args.get("category", "")[:80]
-    who = find_viewer()
+    filters = catalog.filters_of(
+        request.args, {name: request.args.getlist(name) for name in ("can", "signs_in", "publisher")}
+    )
+    page, who = min(max(1, request.args.get("page", 1, type=int)), 10_000), find_viewer()
     installed: dict[str, installations.Overview] = {}
     if who and who.tenant:
         for overview in installations.list_overviews(who.tenant.id):
             installed.setdefault(overview.installation.connector, overview)
-    found = listings.list_listings(text=text, category=category)
-    manifests = {item.id: listings.manifest_of(item.current_version) for item in found if item.current_version}
     return render(
-        "catalog/index.html", "catalog/_results.html", listings=found, manifests=manifests, installed=installed,
-        categories=listings.list_categories(), q=text, category=category, host_name=settings().host_name,
+        "catalog/index.html", "catalog/_found.html", found=catalog.search(filters, start=(page - 1) * catalog.PAGE), filters=filters, number=page,
+        installed=installed, capabilities=CAPABILITIES, sorts=catalog.SORTS, address=_address,
+        pages=catalog.PAGE, down=catalog.hosts_down(),
+        synced=catalog.synced_types(who.tenant.id) if who and who.tenant else set(), host_name=settings().host_name,
     )  # fmt: skip
+
+
+def _address(**changes: str | None) -> str:
+    """Return the address of the catalog with these values instead of its own, always from the first page."""
+    kept = [
+        (name, value)
+        for name, value in request.args.items(multi=True)
+        if value and name not in changes and name != "page"
+    ]
+    found = urlencode([*kept, *((name, value) for name, value in changes.items() if value)])
+    return f"/?{found}" if found else "/"
 
 
 @blueprint.get("/integrations/<slug>")
@@ -38,8 +55,9 @@ def show(slug: str) -> Response:
     assert listing.current_version is not None
     manifest = listings.manifest_of(listing.current_version)
     return render(
-        "catalog/show.html", listing=listing, manifest=manifest, mine=mine,
-        versions=listings.list_versions(listing.id), guide=listings.guide_of(slug), host_name=settings().host_name,
+        "catalog/show.html", listing=listing, manifest=manifest, mine=mine, down=catalog.hosts_down(),
+        versions=listings.list_versions(listing.id), guide=listings.guide_of(slug), settings=settings(),
+        host_name=settings().host_name,
         readiness=listings.readiness_of(slug, manifest) if who and who.staff_roles else [],
     )  # fmt: skip
 
@@ -48,6 +66,10 @@ def show(slug: str) -> Response:
 @requires("admin")
 def install(slug: str) -> Response:
     who = viewer()
+    if listings.get_listing(slug).stage == "deprecated":
+        raise ConflictError(
+            "This integration is not installed anew any more. Where it is installed it goes on working."
+        )
     with transaction():
         made = installations.create_installation(who.tenant_id, slug, user_id=who.user.id)
     return go(f"/installations/{made.id}/setup/{made.step}")

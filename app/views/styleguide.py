@@ -26,7 +26,8 @@ def show() -> Response:
     form = _SampleForm(data={"name": "", "schedule": "60"})
     form.name.errors = ["Give the installation a name, for example “Stripe UK”."]
     streams = [
-        {"label": "Contacts", "object_type": "contact"}, {"label": "Companies", "object_type": "company"},
+        {"label": "Contacts", "object_type": "contact", "way": "both"},
+        {"label": "Companies", "object_type": "company", "way": "in"},
     ]  # fmt: skip
     moments = [now() - timedelta(seconds=seconds) for seconds in (5, 1080, 90_000, -660)]
     return render("styleguide/show.html", form=form, streams=streams, moments=moments)

@@ -19,7 +19,7 @@ from app import create_app
 from app.config import load_settings
 from app.devstack.stack import Stack
 from app.extensions import limiter
-from app.services import listings, runs
+from app.services import runs
 from app.tenancy import PLATFORM_TENANT, bind_tenant
 from app.transaction import transaction
 from tests.counterparts.kinto import PASSWORD, Kinto, contact
@@ -126,8 +126,6 @@ def site(tmp_path: Path, prepared: Path) -> Iterator[Site]:
     found.tenant_id = make_tenant(apps)
     with apps["web"].app_context():
         found.installation_id = connect_kinto(found.tenant_id, kinto.origin, PASSWORD)
-        with bind_tenant(found.tenant_id), transaction():
-            listings.list_categories()
     found.processes.start("dispatcher", "fast-1")
     wait_for(lambda: found.ask("SELECT state FROM connections")[0] == "ready", about="the connection test")
     yield found

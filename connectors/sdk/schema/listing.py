@@ -1,6 +1,6 @@
 """The listing: what the catalog shows."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -26,6 +26,9 @@ class Listing(Closed):
     )
     categories: Annotated[list[Label], Field(min_length=1, max_length=5)] = Field(description="Shelves it stands on.")
     publisher: Label = Field("Patchbay", description="Who answers for it.")
+    stage: Literal["released", "beta", "deprecated"] = Field(
+        "released", description="deprecated: it goes on working where it is installed, and is not installed anew."
+    )
     data: Annotated[list[DataUse], Field(min_length=1, max_length=20)] = Field(description="What it moves, in words.")
     limits: Annotated[list[Sentence], Field(max_length=20)] = Field([], description="What it does not do.")
     removal: Sentence = Field(description="What happens to data and access when the integration is removed.")

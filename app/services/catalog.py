@@ -1,0 +1,148 @@
+"""Searching the catalog: words in spite of typos, filters with their counts, a page at a time."""
+
+import uuid
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, or_, select, text
+
+from app.db import db
+from app.models.breakers import BreakerRow
+from app.models.installations import InstallationStream
+from app.models.listings import Listing
+from app.services.listing_facts import CAPABILITIES
+
+PAGE = 60
+SORTS = {"": "Best first", "name": "By name", "new": "Newest"}
+_WORDS = 6
+# Half of the three-letter groups of a word: enough for two letters changed over, too few for another word.
+_ALIKE = 0.42
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What the address asks for. Of `capabilities` an integration has all, of the others one."""
+
+    text: str = ""
+    category: str = ""
+    capabilities: frozenset[str] = frozenset()
+    signs_in: frozenset[str] = frozenset()
+    publishers: frozenset[str] = frozenset()
+    sort: str = ""
+
+    @property
+    def is_set(self) -> bool:
+        """Whether anything is asked for."""
+        return replace(self, sort="") != Filters()
+
+
+@dataclass
+class Facets:
+    """How many integrations each choice would show, with everything else as it is asked for."""
+
+    category: Counter[str] = field(default_factory=Counter)
+    capability: Counter[str] = field(default_factory=Counter)
+    signs_in: Counter[str] = field(default_factory=Counter)
+    publisher: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Found:
+    """One page of listings, how many there are in all, and the facets."""
+
+    listings: list[Listing]
+    total: int
+    facets: Facets
+
+
+def search(filters: Filters, *, start: int = 0, limit: int = PAGE) -> Found:
+    """Return the live listings that fit, from one on: three statements, whatever there is."""
+    words = filters.text.lower().split()[:_WORDS]
+    db.session.execute(select(func.set_config("pg_trgm.word_similarity_threshold", str(_ALIKE), True)))
+    query = select(
+        Listing.id, Listing.categories, Listing.capabilities, Listing.signs_in, Listing.publisher
+    ).where(Listing.status == "live", Listing.current_version.is_not(None), *map(_has, words))  # fmt: skip
+    rows = list(db.session.execute(query.order_by(*_order(filters.sort, words))))
+    facets, fitting = _sort_out(rows, filters)
+    shown = fitting[start : start + limit]
+    by_id = (
+        {item.id: item for item in db.session.scalars(select(Listing).where(Listing.id.in_(shown)))} if shown else {}
+    )
+    return Found([by_id[listing_id] for listing_id in shown], len(fitting), facets)
+
+
+def _has(word: str) -> ColumnElement[bool]:
+    return or_(Listing.words.bool_op("%>")(word), Listing.words.contains(word, autoescape=True),
+               func.lower(Listing.summary).contains(word, autoescape=True))  # fmt: skip
+
+
+def _order(sort: str, words: Sequence[str]) -> list[ColumnElement[Any]]:
+    name = func.lower(Listing.name)
+    if sort == "new":
+        return [Listing.created_at.desc(), name]
+    if sort == "name":
+        return [name.asc()]
+    if words:
+        said = " ".join(words)
+        close = func.greatest(func.word_similarity(said, name) * 2, func.word_similarity(said, Listing.words))
+        return [close.desc(), name]
+    return [Listing.featured.desc(), name]
+
+
+def _sort_out(rows: Sequence[Any], filters: Filters) -> tuple[Facets, list[uuid.UUID]]:
+    facets, fitting = Facets(), list[uuid.UUID]()
+    for row in rows:
+        misses = _misses(row, filters)
+        if not misses:
+            fitting.append(row.id)
+        # A facet counts with everything asked for but its own choice; of capabilities each narrows further.
+        if misses <= {"category"}:
+            facets.category.update(row.categories)
+            facets.category[""] += 1
+        if misses <= {"signs_in"}:
+            facets.signs_in.update(row.signs_in)
+        if misses <= {"publisher"}:
+            facets.publisher[row.publisher] += 1
+        if not misses:
+            facets.capability.update(row.capabilities)
+    return facets, fitting
+
+
+def _misses(row: Any, filters: Filters) -> set[str]:
+    fits = {
+        "category": not filters.category or filters.category in row.categories,
+        "capability": filters.capabilities <= set(row.capabilities),
+        "signs_in": not filters.signs_in or not filters.signs_in.isdisjoint(row.signs_in),
+        "publisher": not filters.publishers or row.publisher in filters.publishers,
+    }
+    return {name for name, good in fits.items() if not good}
+
+
+def filters_of(sent: Mapping[str, Any], lists: Mapping[str, Sequence[str]]) -> Filters:
+    """Return the filters of an address: `sent` its single values, `lists` those that may come several times."""
+    sort = sent.get("sort", "")
+    return Filters(
+        sent.get("q", "").replace("\0", "")[:100].strip(), sent.get("category", "")[:80],
+        frozenset(lists["can"]) & CAPABILITIES.keys(), frozenset(lists["signs_in"][:10]),
+        frozenset(lists["publisher"][:20]), sort if sort in SORTS else "",
+    )  # fmt: skip
+
+
+def synced_types(tenant_id: uuid.UUID) -> set[str]:
+    """Return the object types that a tenant's integrations sync already."""
+    query = select(InstallationStream.object_type).where(
+        InstallationStream.tenant_id == tenant_id, InstallationStream.enabled
+    )
+    return set(db.session.scalars(query.distinct()))
+
+
+def hosts_down() -> set[str]:
+    """Return the vendors' hosts that do not answer at the moment, without their ports."""
+    query = select(BreakerRow.key).where(
+        BreakerRow.kind == "host",
+        BreakerRow.state != "closed",
+        BreakerRow.updated_at > text("now() - interval '1 hour'"),
+    )
+    return {key.rsplit(":", 1)[0] for key in db.session.scalars(query)}
