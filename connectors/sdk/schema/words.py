@@ -160,6 +160,7 @@ EXAMPLES: dict[str, str] = {
     "Manifest.upgrades": "[{below: 2.0.0, rename: {shop: store}}]",
     "Manifest.limits": "{calls: 100, seconds: 10}",
     "Listing.publisher": "Acme Ltd",
+    "Listing.stage": "beta",
     "Auth.name": "token", "Auth.label": "Personal token", "Auth.field": "token", "Auth.place": "query",
     "Auth.parameter": "X-Api-Key", "Auth.prefix": '"Token "', "Auth.user_is_key": "true",
     "Auth.keys": "[{field: app_key, parameter: X-App}, {field: user_key, parameter: X-User}]",

@@ -47,7 +47,11 @@ def tenant(apps: Apps, clean: None) -> uuid.UUID:
 def test_from_the_catalog_to_its_end(apps: Apps, tenant: uuid.UUID, kinto: Kinto, work: Callable[[str], None]) -> None:
     kinto.put_all("contacts", [contact(n) for n in range(5)])
     call = tenant_caller(apps, tenant)
-    assert "kinto" in [row["slug"] for row in call("GET", "/integrations").json["data"]]
+    first = call("GET", "/integrations?limit=4").json
+    rest = call("GET", f"/integrations?limit=4&cursor={first['next']}").json
+    assert "kinto" in [row["slug"] for row in first["data"] + rest["data"]]
+    assert (len(first["data"]), rest["next"]) == (4, None)
+    assert [row["slug"] for row in call("GET", "/integrations?q=kitno").json["data"]] == ["kinto"]
     needs = call("GET", "/integrations/kinto").json
     assert {s["name"] for s in needs["ways_to_connect"][0]["settings"]} == {"server", "user", "password", "bucket"}
     made = call("POST", "/installations", {"integration": "kinto", "name": "CRM"})
