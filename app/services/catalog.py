@@ -17,8 +17,8 @@ from app.services.listing_facts import CAPABILITIES
 PAGE = 60
 SORTS = {"": "Best first", "name": "By name", "new": "Newest"}
 _WORDS = 6
-# Half of the three-letter groups of a word: enough for two letters changed over, too few for another word.
-_ALIKE = 0.42
+# A third of the three-letter groups of a word: what is left of a short one with two letters changed over.
+_ALIKE = 0.33
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def found(**asked: object) -> list[str]:
     ("text", "first"),
     [
         ("hubspot", "hubspot"), ("hubsopt", "hubspot"), ("hbspot", "hubspot"), ("strpe", "stripe"), ("stirpe", "stripe"),
-        ("githb", "github"), ("GitHub", "github"), ("invoices", "stripe"), ("invocies", "stripe"), ("sandbx crm", "sandbox"),
+        ("githb", "github"), ("kitno", "kinto"), ("GitHub", "github"), ("invoices", "stripe"), ("invocies", "stripe"), ("sandbx crm", "sandbox"),
     ],
 )  # fmt: skip
 def test_words_are_found_in_spite_of_typos(shelf: Flask, text: str, first: str) -> None:
