@@ -36,6 +36,8 @@ VIEWS: tuple[str, ...] = (
     "app.views.object_types",
     "app.views.oauth_clients",
     "app.views.fleet",
+    "app.views.subscriptions",
+    "app.views.host_subscriptions",
     "app.views.api_keys",
     "app.views.api_docs",
     "app.views.connect",

@@ -203,7 +203,7 @@ def _settle(subscription: Subscription, result: Result, holder: uuid.UUID) -> _R
     if subscription.state != "active" or verdict.kind == "gone" or is_given_up(subscription.failing_since, at):
         return _Row(result, "failed", verdict.error, None)
     if delay is None:
-        return _Row(result, "failed", f"{verdict.error} All {result.claimed.tries} tries are used.", None)
+        return _Row(result, "failed", f"{verdict.error} All {result.claimed.tries} attempts are used.", None)
     return _Row(result, "pending", verdict.error, at + timedelta(seconds=max(delay, verdict.pause or 0)))
 
 

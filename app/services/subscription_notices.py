@@ -13,7 +13,7 @@ from app.tenancy import PLATFORM_TENANT
 _MOST = 20
 _WHY = {
     "gone": "Its endpoint answered 410, which means that it wants no more events.",
-    "failing": "Every try to send it an event has failed for five days.",
+    "failing": "Every attempt to send it an event has failed for five days.",
 }
 
 

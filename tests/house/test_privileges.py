@@ -67,6 +67,14 @@ MATRIX = {
     "api_keys.host_index": "staff:operator", "api_keys.host_create": "staff:operator",
     "api_keys.host_rotate": "staff:operator", "api_keys.host_revoke": "staff:operator",
     "connect.open_link": "public", "connect.leave": "public",
+    **{
+        f"{blueprint}.{name}": access
+        for blueprint, access in (("subscriptions", "admin"), ("host_subscriptions", "staff:operator"))
+        for name in (
+            "index", "new", "create", "show", "edit", "change", "rotate", "test",
+            "disable", "enable", "remove", "choose_replay", "replay", "dispatch", "replay_one",
+        )
+    },
     "api_docs.index": "public", "api_docs.openapi": "public",
 }  # fmt: skip
 RANK = {"anon": 0, "member": 1, "admin": 2, "owner": 3}
