@@ -15,6 +15,7 @@ VIEWS: tuple[str, ...] = (
     "app.views.auth",
     "app.views.health",
     "app.views.members",
+    "app.views.integration_requests",
     "app.views.profile",
     "app.views.audit",
     "app.views.catalog",

@@ -43,7 +43,7 @@ LOOKUP_TABLES = frozenset(
 # (3) Tables the dispatcher may cross; they hold no customer data.
 DISPATCHER_TABLES = frozenset({"tasks", "task_gates", "schedules"})
 # (4) Tables of which the host's support and operators read the rows of all tenants; they hold nothing that is synced.
-STAFF_TABLES = frozenset({"installation_status", "support_grants"})
+STAFF_TABLES = frozenset({"installation_status", "support_grants", "integration_requests"})
 # (5) Support reads one tenant by binding it read-only: views/fleet.py, after support_grants.begin_reading().
 # (6) The fan-out of a tenant's events binds the platform's tenant for a moment, to add the host's dispatches in the same
 # transaction: services/fan_out.py, by db.bound_meanwhile().

@@ -11,6 +11,7 @@ from app.models import (
     events,
     fleet,
     installations,
+    integration_requests,
     intents,
     listings,
     mails,
@@ -23,5 +24,5 @@ from app.models import (
 
 __all__ = [
     "accounts", "api_keys", "audit", "breakers", "connect_sessions", "connections", "endpoints", "events", "fleet",
-    "installations", "intents", "listings", "mails", "object_types", "records", "runs", "support_grants", "tasks",
+    "installations", "integration_requests", "intents", "listings", "mails", "object_types", "records", "runs", "support_grants", "tasks",
 ]  # fmt: skip
