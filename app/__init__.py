@@ -20,6 +20,7 @@ VIEWS: tuple[str, ...] = (
     "app.views.audit",
     "app.views.catalog",
     "app.views.installations",
+    "app.views.webhooks",
     "app.views.wizard",
     "app.views.dry_runs",
     "app.views.mappings",

@@ -49,6 +49,21 @@ TRIGGERS = {
     "first": "first run", "schedule": "on schedule", "manual": "started by hand", "resync": "full resync",
     "retry": "retry", "webhook": "asked for by a webhook", "silence": "after a silence",
 }  # fmt: skip
+# A verdict of a delivery: words and look.
+VERDICT = {
+    "accepted": ("Accepted", "circle-check", "st-ok"), "duplicate": ("Duplicate", "circle-dashed", "st-paused"),
+    "bad_signature": ("Bad signature", "circle-x", "st-bad"), "stale": ("Too old", "clock", "st-warn"),
+    "unknown_account": ("Unknown account", "alert-triangle", "st-warn"),
+}  # fmt: skip
+# What became of what a delivery said, and what else there is to say of it.
+HINT_STATE = {
+    "waiting": "being looked at", "applied": "applied", "nothing": "nothing new", "later": "left to the next full pass",
+    "failed": "failed",
+}  # fmt: skip
+DELIVERY_NOTE = {
+    "no_secret": "There was no secret to verify it with.", "no_signature": "It had no signature.",
+    "unreadable": "Its body could not be read.", "nothing_for_us": "It says nothing about the data that is synced.",
+}  # fmt: skip
 # What types of fields are called on pages.
 TYPES = {
     "long_text": "long text", "email": "e-mail", "url": "web address", "integer": "whole number", "flag": "yes or no",
@@ -207,4 +222,5 @@ def register(flask_app: Flask) -> None:
     ):  # fmt: skip
         flask_app.jinja_env.filters[function.__name__] = function
     flask_app.jinja_env.globals.update(STATUS=STATUS, RUN_STATE=RUN_STATE, RECORD_STATE=RECORD_STATE, TRIGGERS=TRIGGERS)
+    flask_app.jinja_env.globals.update(VERDICT=VERDICT, HINT_STATE=HINT_STATE, DELIVERY_NOTE=DELIVERY_NOTE)
     flask_app.jinja_env.trim_blocks = flask_app.jinja_env.lstrip_blocks = True

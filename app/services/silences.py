@@ -39,6 +39,11 @@ def moments_of(endpoint: Endpoint) -> list[datetime]:
     return list(db.session.scalars(query.order_by(Delivery.id.desc()).limit(_LAST)))
 
 
+def patience_of(endpoint: Endpoint) -> timedelta | None:
+    """Return how long the endpoint may be quiet before somebody looks; None while nothing says what is usual."""
+    return silence.patience(moments_of(endpoint))
+
+
 def look(endpoint: Endpoint, installation: Installation) -> Silence:
     """Begin or end the look into a silence, and reconcile where no schedule does."""
     if installation.state != "active" or installation.blocked_code:

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from app.access import requires_staff, viewer
 from app.htmx import render
-from app.services import breakers, fleet, installations, problems, support_grants
+from app.services import breakers, delivery_log, fleet, installations, problems, support_grants
 from app.tenancy import bind_tenant
 from app.transaction import transaction
 
@@ -38,7 +38,11 @@ def index() -> Response:
 def show(tenant_id: uuid.UUID) -> Response:
     with _reading(tenant_id, "installations") as grant:
         overviews, found = installations.list_overviews(tenant_id), problems.list_open(tenant_id)
-    return render("fleet/show.html", grant=grant, overviews=overviews, problems=found)
+        deliveries = delivery_log.list_recent(tenant_id)
+    names = {overview.installation.id: overview.installation.name for overview in overviews}
+    return render(
+        "fleet/show.html", grant=grant, overviews=overviews, problems=found, deliveries=deliveries, names=names
+    )
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from app.errors import InvalidError
 from app.extensions import settings
 from app.forms.oauth_clients import OAuthClientForm
 from app.htmx import go, render, stop_polling
-from app.services import oauth_clients
+from app.services import endpoints, oauth_clients
 from app.tenancy import PLATFORM_TENANT, bind_tenant
 from app.transaction import transaction
 
@@ -34,9 +34,16 @@ def _page(slug: str, form: OAuthClientForm | None = None, status: int = 200) -> 
     response = render(
         "oauth_clients/show.html", "oauth_clients/_test.html", status=status, application=application,
         form=form or OAuthClientForm(formdata=None, data=known),
-        redirect_uri=f"{settings().base_url}/oauth/callback/{slug}",
+        redirect_uri=f"{settings().base_url}/oauth/callback/{slug}", hook_url=_hook_url(slug),
     )  # fmt: skip
     return response if row and row.test_result == "testing" else stop_polling(response)
+
+
+def _hook_url(slug: str) -> str | None:
+    """Return the address for the webhooks of all accounts, where the connector has one."""
+    with bind_tenant(PLATFORM_TENANT, viewer().user.id), transaction():
+        endpoint = endpoints.find_shared(slug)
+        return endpoints.url_of(endpoint.address) if endpoint and endpoint.address else None
 
 
 @blueprint.post("/<slug>")

@@ -40,10 +40,10 @@ class Hook:
         """Where to send."""
         return f"/hooks/{self.address}"
 
-    def event(self, number: int, record: str | None = None, **more: Any) -> dict[str, Any]:
+    def event(self, number: int, record_id: str | None = None, **more: Any) -> dict[str, Any]:
         """Return an event as the Sandbox CRM writes it."""
         return {
-            "id": f"evt_{number}", "type": "updated", "object": "contacts", "record_id": record or f"con_{number}",
+            "id": f"evt_{number}", "type": "updated", "object": "contacts", "record_id": record_id or f"con_{number}",
             "account": "acme", "record": None, **more,
         }  # fmt: skip
 

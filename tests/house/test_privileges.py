@@ -23,6 +23,8 @@ MATRIX = {
     "auth.sign_in": "public", "auth.demo": "public", "auth.sign_up": "public", "auth.forgot": "public",
     "auth.reset": "public", "auth.verify": "public", "auth.join": "public",
     "auth.sign_out": "signed_in", "auth.switch": "signed_in",
+    "webhooks.index": "member", "webhooks.show": "member", "webhooks.replay": "member",
+    "webhooks.replay_many": "member", "webhooks.rotate": "admin", "webhooks.register": "admin",
     "health.live": "public", "health.ready": "public", "health.show_metrics": "public",
     "catalog.index": "public", "catalog.show": "public", "catalog.install": "admin",
     "integration_requests.index": "member", "integration_requests.new": "member",
