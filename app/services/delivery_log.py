@@ -52,11 +52,12 @@ def list_recent(tenant_id: uuid.UUID, *, limit: int = 20) -> list[tuple[Line, uu
     """Return the newest deliveries of a customer with their installations, for support."""
     query = scoped(Delivery, tenant_id).options(defer(Delivery.body)).order_by(Delivery.id.desc()).limit(limit)
     found = list(db.session.scalars(query))
-    homes = dict(db.session.execute(
+    rows = db.session.execute(
         select(Endpoint.id, Endpoint.installation_id).where(
             Endpoint.tenant_id == tenant_id, Endpoint.id.in_({d.endpoint_id for d in found})
         )
-    ).tuples().all())  # fmt: skip
+    )
+    homes = {row[0]: row[1] for row in rows}
     return [(line, homes.get(line.delivery.endpoint_id)) for line in _lines(tenant_id, found)]
 
 
