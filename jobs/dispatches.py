@@ -41,6 +41,8 @@ _QUICK = 1.0
 _GATHER = 0.02
 _PAUSE = timedelta(seconds=5)
 _logger = log.logger(__name__)
+# What this process knows of endpoints from the tasks before: whether they answer quickly.
+_known: dict[uuid.UUID, bool] = {}
 
 
 @dataclass
@@ -93,7 +95,7 @@ class Endpoint:
             _logger.exception("sending failed", subscription_id=str(self.id))
             trouble = "Sending failed on our side."
         took = time.monotonic() - began
-        self.quick = took < _QUICK and status is not None and status < 500
+        self.quick = _known[self.id] = took < _QUICK and status is not None and status < 500
         self.clients.append(client)
         verdict = judge(status, answer, trouble, at)
         return Result(
@@ -134,6 +136,7 @@ class Sender:
     def run(self, slice_: Slice, pool: ThreadPoolExecutor) -> None:
         """Claim, send and record, until nothing is left in hand."""
         results: list[Result] = []
+        first = not slice_.stopping
         while True:
             over = slice_.over()
             with transaction():
@@ -141,7 +144,8 @@ class Sender:
                 settled = dispatch_claims.settle(self._tenant_id, results, self._holder)
                 self._given_up |= set(settled.given_up)
                 dispatch_claims.release(self._tenant_id, self._take_back(None if over else settled.stopped))
-                claimed = self._claim(only_quick=over) if self._goes_on(over, slice_) else []
+                claimed = self._claim(only_quick=over) if first or self._goes_on(over, slice_) else []
+                first = False
             self._hand_out(claimed, pool)
             if settled.given_up:
                 with transaction():
@@ -168,7 +172,7 @@ class Sender:
             endpoint = self._endpoints.get(row.id)
             if endpoint is None:
                 endpoint = self._endpoints[row.id] = Endpoint(row.id, row.url, opened.get(row.id, []), self._allow)
-            room = 0 if only_quick and not endpoint.quick else endpoint.room
+            room = 0 if only_quick and _known.get(row.id) is False else endpoint.room
             if row.breaker and dispatch_claims.breaker_of(row).state != "closed":
                 room = 1 if not endpoint.waiting and not endpoint.running else 0
             if room and endpoint.secrets and dispatch_claims.may_call(row, self._holder):

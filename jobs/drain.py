@@ -24,6 +24,8 @@ _logger = log.logger(__name__)
 _stopping = False
 # How soon a thread without work looks again while others work.
 _LOOK_AGAIN = 0.1
+# How long a task that is told to end may still wait for somebody's answer.
+_LONGEST_CALL = 20.0
 
 
 class Slice:
@@ -94,6 +96,7 @@ class Drain:
         self._began = time.monotonic()
         # All are taken for busy at first, so that none ends before the others have looked.
         self._busy = set(range(threads))
+        self._threads = threads
 
     def work_on(self, number: int) -> int:
         """Work until nothing is due and no other thread works, or the time is over; return how many were handled."""
@@ -112,9 +115,12 @@ class Drain:
         return handled
 
     def _has_time(self, number: int) -> bool:
-        # While another thread hangs, this process takes no new bell: its free ones go on in its place, up to twice.
-        spent, others = time.monotonic() - self._began, self._busy - {number}
-        return spent < self._seconds * (2 if others else 1)
+        # While another thread hangs, this process takes no new bell: its free ones go on in its place.
+        others = self._busy - {number}
+        return self._left() + (_LONGEST_CALL if others else 0) > 0
+
+    def _left(self) -> float:
+        return self._began + self._seconds - time.monotonic()
 
     def _work_on_one(self, number: int) -> bool:
         with self._app.app_context():
@@ -124,7 +130,8 @@ class Drain:
                 return False
             self._busy.add(number)
             with bind_tenant(claimed.tenant_id):
-                work(claimed, self._seconds)
+                # Several threads end together, so that none is waited for: what they take up late is short.
+                work(claimed, max(self._left(), 0.0) if self._threads > 1 else self._seconds)
             return True
 
 

@@ -1,4 +1,4 @@
-"""`make mutants`: takes one guard of two-way sync away at a time, in a copy, and says which test turns red.
+"""`make mutants`: takes one guard of two-way sync or of events out away at a time, in a copy, and says which test turns red.
 
 A guard whose test stays green is not guarded: then this ends with an error, and so it does when a guard has moved.
 """
@@ -96,6 +96,21 @@ MUTANTS = (
         "a rest for a quarrel", "app/sync/outbound.py",
         "if (writes_last_hour or {}).get(tie.external_id, 0) + 1 >= WRITES_AN_HOUR:", "if False:",
         f"{_UPDATES}::test_a_quarrel_with_an_automation_over_there_ends",
+    ),
+    Mutant(
+        "fan-out by state, not by id > last", "app/services/fan_out.py", "AND fan_out = 'new' ORDER BY id ",
+        "AND fan_out = 'new' AND NOT EXISTS (SELECT FROM {table} m WHERE m.tenant_id = {table}.tenant_id "
+        "AND m.id > {table}.id AND m.fan_out = 'done') ORDER BY id ",
+        "tests/events/test_fan_out.py::test_e02_outbox_commit_order",
+    ),
+    Mutant(
+        "what a lost worker was sending", "jobs/dispatches.py", "        dispatch_claims.recover(task.tenant_id)\n", "",
+        "tests/events/test_processes.py::test_e04_killed_after_the_send",
+    ),
+    Mutant(
+        "Retry-After for the whole endpoint", "app/services/dispatch_claims.py",
+        "        Subscription.not_before.is_(None) | (Subscription.not_before <= now()),\n", "",
+        "tests/events/test_sending.py::test_e06_retry_after_is_obeyed_for_the_whole_endpoint",
     ),
 )  # fmt: skip
 

@@ -23,7 +23,7 @@ def tell(subscription: Subscription) -> None:
     for address in _addresses(subscription.tenant_id):
         mails.send(
             subscription.tenant_id, address, f"Events are no longer sent to {subscription.name}", "subscription_off",
-            name=subscription.name, url=subscription.url, why=_WHY[subscription.disabled_code or "failing"],
+            name=subscription.name, url=subscription.url.split("?")[0], why=_WHY[subscription.disabled_code or "failing"],
             path=f"{'/host/subscriptions' if host else '/subscriptions'}/{subscription.id}",
         )  # fmt: skip
 

@@ -75,7 +75,7 @@ def create(tenant_id: uuid.UUID, wish: Wish, *, user_id: uuid.UUID | None = None
     made = Subscription(tenant_id=tenant_id, id=new_id(), created_by=user_id, **values)
     db.session.add(made)
     db.session.flush()  # The secret refers to it.
-    _audit(made, "created", url=made.url)
+    _audit(made, "created", url=made.url.split("?")[0])
     return made, _add_secret(made)
 
 
@@ -89,7 +89,7 @@ def change(tenant_id: uuid.UUID, subscription_id: uuid.UUID, wish: Wish) -> Subs
     for name, value in values.items():
         setattr(found, name, value)
     found.updated_at = now()
-    _audit(found, "changed", url=found.url)
+    _audit(found, "changed", url=found.url.split("?")[0])
     return found
 
 
@@ -153,7 +153,7 @@ def remove(tenant_id: uuid.UUID, subscription_id: uuid.UUID) -> None:
         .where(SubscriptionSecret.tenant_id == tenant_id, SubscriptionSecret.subscription_id == subscription_id)
         .values(expires_at=now())
     )
-    _audit(found, "removed", url=found.url)
+    _audit(found, "removed", url=found.url.split("?")[0])
 
 
 def send_test(tenant_id: uuid.UUID, subscription_id: uuid.UUID) -> uuid.UUID:

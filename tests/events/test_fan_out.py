@@ -6,6 +6,7 @@ import time
 import uuid
 from typing import Any
 
+import orjson
 import psycopg
 import pytest
 from flask import Flask
@@ -14,8 +15,11 @@ from app.services import fan_out
 from app.tenancy import PLATFORM_TENANT, bind_tenant
 from app.transaction import transaction
 from jobs import drain as drain_module
+from tests.connectors.sdk.servers import Answer, Call
 from tests.factories.events import listen, write_changes
 from tests.factories.tenants import make_tenant
+from tests.jobs.conftest import site  # noqa: F401  # a fixture
+from tests.jobs.sites import Site, good
 
 Owner = psycopg.Connection[Any]
 
@@ -176,3 +180,42 @@ def test_the_sequence_counts_up_for_each_record(
     rows = owner.execute("SELECT sequence FROM dispatches WHERE subject_id = %s ORDER BY id", (record_id,)).fetchall()
     assert [row[0] for row in rows] == [1, 2, 3, 4, 5, 6]
     assert owner.execute("SELECT max(sequence) FROM dispatches WHERE subject_id <> %s", (record_id,)).fetchone() == (1,)
+
+
+def contacts(call: Call) -> Answer:
+    """Answer as a Kinto with three contacts does."""
+    if call.path.endswith("/collections/contacts/records"):
+        rows = [
+            {
+                "id": f"c{n}",
+                "last_modified": 1_700_000_000_000 + n,
+                "email": f"c{n}@example.com",
+                "name": f"Contact {n}",
+            }
+            for n in range(3)
+        ]
+        return 200, {"ETag": '"1"', "Total-Records": "3"}, {"data": rows}
+    return good(call)
+
+
+@pytest.mark.parametrize("listens", [False, True])
+def test_the_pages_of_a_run_are_handed_on_where_somebody_listens(site: Site, owner: Owner, listens: bool) -> None:  # noqa: F811
+    """The whole way: a run's own transaction, the wake-up at its commit, the task. Nothing of it where nobody listens."""
+    site.vendor.answer = contacts
+    tenant_id, _ = site.tenants[0]
+    if listens:
+        listen(site.apps, PLATFORM_TENANT, types=["record.created"])
+    site.turn()
+    assert owner.execute("SELECT count(*) FROM changes").fetchone() == (3,)
+    state = owner.execute("SELECT DISTINCT fan_out FROM changes").fetchall()
+    assert state == [("new",)] if listens else [("done",)]
+    woken = owner.execute("SELECT tenant_id, state FROM tasks WHERE kind = 'fan_out'").fetchall()
+    assert woken == ([(tenant_id, "ready")] if listens else [])
+    spread_all(site.apps, tenant_id)
+    sent = owner.execute("SELECT DISTINCT type, tenant_id FROM dispatches").fetchall()
+    assert sent == ([("record.created", PLATFORM_TENANT)] if listens else [])
+    if listens:
+        body = orjson.loads(owner.execute("SELECT body FROM dispatches").fetchall()[0][0])
+        assert body["tenant"]["id"] == str(tenant_id)
+        assert body["data"]["changed"]["email"].endswith("@example.com")
+        assert body["data"]["run_id"]

@@ -335,3 +335,24 @@ def test_e10_replay_by_user(bus: Bus) -> None:
     assert bus.one("SELECT count(*) FROM attempts WHERE number = 2 AND outcome = 'delivered'") == 100
     assert bus.one("SELECT details ->> 'count' FROM audit WHERE action = 'subscription.replayed'") == "100"
     assert bus.one("SELECT count(*) FROM dispatches WHERE state = 'delivered'") == 107
+
+
+def test_neither_secrets_nor_payloads_are_in_the_log(bus: Bus, capfd: pytest.CaptureFixture[str]) -> None:
+    receiver = bus.receiver(lambda _: _reset if len(receiver.messages) == 1 else 500)
+    _, secret = bus.subscribe(f"{receiver.url}?token=CANARY-URL", types=["record.*"])
+    for _ in range(2):
+        bus.write()
+        bus.turn()
+    assert len(receiver.messages) == 2
+    printed = "".join(capfd.readouterr())
+    signature = receiver.messages[0].headers["webhook-signature"].split(",")[1]
+    for canary in (secret, secret.removeprefix("whsec_"), signature, "CANARY-URL", '"Ada"', "Ada"):
+        assert canary not in printed
+    kept = str(bus.ask("SELECT * FROM attempts")) + str(bus.ask("SELECT details FROM audit"))
+    for canary in (secret, signature, "CANARY-URL"):
+        assert canary not in kept
+
+
+def _reset(handler: Any) -> None:
+    handler.close_connection = True
+    handler.connection.close()
