@@ -58,6 +58,8 @@ NOUNS: tuple[str, ...] = (
     "app.api.conflicts",
     "app.api.problems",
     "app.api.connect_sessions",
+    "app.api.endpoints",
+    "app.api.subscriptions",
     "app.api.audit",
 )
 # Shown in the development profile only.

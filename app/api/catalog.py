@@ -93,7 +93,8 @@ def list_integrations(query: CatalogQuery) -> Integrations:
     """List the catalog"""
     (start,) = unpack(query.cursor, int) or (0,)
     filters = Filters(query.q, query.category, sort="name")
-    found = catalog.search(filters, start=max(0, start), limit=query.limit)
+    start = min(max(start, 0), 100_000)
+    found = catalog.search(filters, start=start, limit=query.limit)
     end = start + len(found.listings)
     return Integrations(
         data=[

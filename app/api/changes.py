@@ -75,7 +75,7 @@ def _place(cursor: str) -> Place | None:
     if values is None:
         return None
     if not 0 <= values[0] < 2**62 or not 0 <= values[2] < 2**33:
-        raise ApiError(400, "invalid_cursor", "This cursor was not made here. Begin without one.")
+        raise ApiError(422, "invalid_cursor", "This cursor was not made here. Begin without one.")
     place = Place(values[0], values[1], datetime.fromtimestamp(values[2], UTC))
     if place.at < now() - timedelta(days=settings().keep_changes_days) or not change_stream.is_known(place):
         raise ApiError(410, "cursor_expired", "What follows this cursor is no longer kept. Begin again.")

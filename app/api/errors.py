@@ -50,7 +50,7 @@ _BY_STATUS = {
 class FieldProblem(BaseModel):
     """What is wrong with one value of the request."""
 
-    pointer: str = Field(description="JSON pointer into the body, or the name of the parameter.")
+    pointer: str = Field(description="JSON pointer into the body, or the name of the field or parameter.")
     detail: str
 
 

@@ -1,5 +1,6 @@
 """Who calls the API: the key, the tenant it acts for, and how many calls it has left. Cookies count for nothing."""
 
+import re
 import uuid
 from dataclasses import dataclass
 
@@ -18,7 +19,11 @@ from app.transaction import transaction
 
 PREFIX = "/api/v1"
 TENANT_HEADER = "Patchbay-Tenant"
-_NOBODY_PER_MINUTE = 60
+# What headers of ours may hold: every character that travels unchanged.
+PLAIN = "[!-~]"
+LONGEST_NAME = 200
+# Of what a key may do, callers without one may do a twentieth.
+_NOBODY = 20
 
 
 @dataclass(frozen=True)
@@ -66,13 +71,14 @@ def enter(settings: Settings) -> None:
     if found is None:
         if value:
             g.api_refusal = ApiError(401, "key_required", "This key is not known.")
-        _count(settings, f"address:{address()}", _NOBODY_PER_MINUTE)
+        _count(settings, f"address:{address()}", max(settings.api_per_minute // _NOBODY, 1))
         return
     _count(settings, f"key:{found.id}", settings.api_per_minute)
     if found.refusal:
         how = "was revoked" if found.refusal == "key_revoked" else "has ended"
         g.api_refusal = ApiError(401, found.refusal, f"This key {how}. Make a new one.")
         return
+    check_header(TENANT_HEADER, LONGEST_NAME)
     if found.stale:
         with bind_tenant(found.tenant_id), transaction():
             api_keys.touch(found.tenant_id, found.id)
@@ -86,16 +92,24 @@ def enter(settings: Settings) -> None:
     g.stack.callback(current_actor.reset, current_actor.set(actor))
 
 
+def check_header(name: str, longest: int) -> None:
+    """ApiError when a header is sent that holds something else than plain characters."""
+    value = request.headers.get(name)
+    if value is not None and not re.fullmatch(f"{PLAIN}{{1,{longest}}}", value):
+        wrong = f"Give 1 to {longest} printable ASCII characters without spaces."
+        raise ApiError(400, "invalid_parameter", f"{name}: {wrong}", {name: wrong})
+
+
 def _bearer() -> str:
     kind, _, value = request.headers.get("Authorization", "").partition(" ")
     return value.strip() if kind.lower() == "bearer" else ""
 
 
 def _tenant_of_host() -> uuid.UUID | None:
-    name = request.headers.get(TENANT_HEADER, "")
-    if not name:
+    name = request.headers.get(TENANT_HEADER)
+    if name is None:
         return None
-    found = api_keys.find_tenant(name) if "\x00" not in name else None
+    found = api_keys.find_tenant(name)
     db.session.rollback()
     if found is None:
         g.api_refusal = ApiError(404, "not_found", "There is no tenant with this id.")

@@ -39,7 +39,7 @@ class ScheduleBody(BaseModel):
 
     kind: Literal["interval", "hourly", "daily", "manual"]
     minutes: Annotated[int, Field(ge=1, le=10080)] = 15
-    at: time | None = None
+    at: Annotated[str | None, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", examples=["06:30"])] = None
     zone: Annotated[str, Field(max_length=64)] = "UTC"
 
 
@@ -178,7 +178,12 @@ def _details(installation_id: uuid.UUID) -> InstallationDetails:
 
 
 def _schedule(row: Schedule) -> dict[str, Any]:
-    return {"kind": row.kind, "minutes": row.minutes, "at": row.at, "zone": row.zone}
+    return {
+        "kind": row.kind,
+        "minutes": row.minutes,
+        "at": row.at.strftime("%H:%M") if row.at else None,
+        "zone": row.zone,
+    }
 
 
 def _stream(row: InstallationStream) -> dict[str, Any]:
@@ -278,7 +283,7 @@ def configure(installation_id: uuid.UUID, body: Configuration) -> InstallationDe
     try:
         installations.configure(
             who.tenant_id, installation_id, name=body.name or row.name, streams=wanted, kind=schedule.kind,
-            minutes=schedule.minutes, at=schedule.at, zone=schedule.zone, settings=settings, user_id=who.key_id,
+            minutes=schedule.minutes, at=time.fromisoformat(schedule.at) if schedule.at else None, zone=schedule.zone, settings=settings, user_id=who.key_id,
         )  # fmt: skip
     except MappingError as error:
         raise unfit(error) from None

@@ -106,6 +106,8 @@ def _errors(made: Operation) -> list[int]:
     found = {400, 401, 403, 404, 429, 500, 503} | {status for status in made.also if status >= 400}
     if made.body:
         found |= {413, 415, 422}
+    if made.query:
+        found |= {422}
     if made.method == "POST":
         found |= {409, 422}
     if made.if_match:
@@ -127,20 +129,23 @@ def _parameters(made: Operation, schemas: dict[str, Any]) -> list[dict[str, Any]
             found.append(
                 {"name": field, "in": "query", "required": field in model.get("required", ()), "schema": shape} | about
             )
-    if made.tenant:
+    if not made.owner and not made.host_only:
         found.append(_header(gate.TENANT_HEADER, "For keys of the host: your product's id of the tenant."))
     if made.method == "POST" and not made.own_transaction:
         found.append(_header("Idempotency-Key", "Any text of yours; the same request is done once in 24 hours.", 255))
     if made.method == "GET":
-        found.append(_header("If-None-Match", "The ETag of the answer you have."))
+        found.append(_etag("If-None-Match", "The ETag of the answer you have."))
     if made.if_match:
-        found.append(_header("If-Match", "The ETag of the record that you have seen; another version answers 412."))
+        found.append(_etag("If-Match", "The ETag of the record that you have seen; another version answers 412."))
     return found
 
 
-def _header(name: str, about: str, most: int = 200) -> dict[str, Any]:
-    # Printable ASCII: what a header can carry.
-    schema = {"type": "string", "minLength": 1, "maxLength": most, "pattern": "^[!-~]+$"}
+def _etag(name: str, about: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "description": about, "schema": {"type": "string"}}
+
+
+def _header(name: str, about: str, most: int = gate.LONGEST_NAME) -> dict[str, Any]:
+    schema = {"type": "string", "minLength": 1, "maxLength": most, "pattern": f"^{gate.PLAIN}+$"}
     return {"name": name, "in": "header", "required": False, "description": about, "schema": schema}
 
 

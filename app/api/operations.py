@@ -148,9 +148,7 @@ def _call(made: Operation, view: Callable[..., Any], values: dict[str, Any]) -> 
 
 
 def _asked(who: gate.Caller, tenant_id: uuid.UUID, key: str) -> idempotency.Asked:
-    if not 1 <= len(key) <= _MOST_KEY or not key.isascii() or not key.isprintable():
-        wrong = "Give 1 to 255 printable ASCII characters."
-        raise ApiError(400, "invalid_parameter", f"Idempotency-Key: {wrong}", {"Idempotency-Key": wrong})
+    gate.check_header("Idempotency-Key", _MOST_KEY)
     asks = b"\n".join((request.method.encode(), request.full_path.encode(), request.get_data()))
     return idempotency.Asked(tenant_id, who.key_id, key, asks, who.secret)
 

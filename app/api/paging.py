@@ -2,17 +2,32 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
 import orjson
 from flask import request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.api.errors import ApiError
 
 Item = TypeVar("Item")
 Row = TypeVar("Row")
+
+
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+
+
+def _written(value: Any) -> Any:
+    # pydantic takes numbers as well, and many other ways to write a time.
+    if value is not None and not (isinstance(value, str) and _RFC_3339.fullmatch(value)):
+        raise ValueError("give a time as RFC 3339 has it, like 2026-11-27T22:15:00Z")
+    return value
+
+
+# A time as it is sent.
+Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
 
 
 class Page(BaseModel, Generic[Item]):
@@ -27,7 +42,9 @@ class PageQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    cursor: Annotated[str, Field(max_length=400, description="`next` of the page before.")] = ""
+    cursor: Annotated[
+        str, Field(max_length=400, pattern="^[A-Za-z0-9_-]*$", description="`next` of the page before.")
+    ] = ""
     limit: Annotated[int, Field(ge=1, le=500, description="How many at most.")] = 50
 
 
@@ -46,7 +63,7 @@ def unpack(cursor: str, *kinds: Callable[[Any], Any]) -> list[Any] | None:
             raise ValueError("length")
         return [kind(value) for kind, value in zip(kinds, values, strict=True)]
     except (ValueError, TypeError, AttributeError, OverflowError):
-        raise ApiError(400, "invalid_cursor", "This cursor was not made here. Begin without one.") from None
+        raise ApiError(422, "invalid_cursor", "This cursor was not made here. Begin without one.") from None
 
 
 def cut(rows: Sequence[Row], limit: int, place: Callable[[Row], tuple[Any, ...]]) -> tuple[Sequence[Row], str | None]:

@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from flask import request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.api import gate
 from app.api.errors import ApiError, FieldProblem
 from app.api.operations import Noun, Reply
-from app.api.paging import Page, PageQuery, cut, unpack
+from app.api.paging import Moment, Page, PageQuery, cut, unpack
 from app.models.records import Record as RecordRow
 from app.services import object_types, record_batches, records
 from app.services.record_batches import Item, Result
@@ -61,10 +61,10 @@ class RecordQuery(PageQuery):
     """Which records."""
 
     find: Annotated[
-        str, Field(max_length=300, description="The exact value of a key field, an id, or an id at a vendor.")
+        str, Field(max_length=200, description="The exact value of a key field, an id, or an id at a vendor.")
     ] = ""
     external_id: Annotated[str, Field(max_length=200, description="Your own id of the record.")] = ""
-    updated_since: Annotated[AwareDatetime | None, Field(description="Only what has changed since.")] = None
+    updated_since: Annotated[Moment | None, Field(description="Only what has changed since.")] = None
     deleted: Annotated[bool, Field(description="The deleted ones instead of the live ones.")] = False
 
 

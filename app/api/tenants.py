@@ -1,13 +1,15 @@
 """Tenants: the host's customers, by the host's own ids."""
 
+import re
 import uuid
 from datetime import datetime
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.api import gate
 from app.api.operations import Noun, Reply
-from app.errors import NotFoundError
+from app.errors import InvalidError, NotFoundError
 from app.ids import new_id
 from app.models.accounts import Tenant as TenantRow
 from app.services import api_keys, tenants
@@ -64,6 +66,8 @@ def put_tenant(external_id: str, body: TenantBody) -> Reply:
 
     Sent again it changes nothing. The id is the one your product has for the customer.
     """
+    if not re.fullmatch(f"{gate.PLAIN}{{1,{gate.LONGEST_NAME}}}", external_id):
+        raise InvalidError("An id of a tenant is sent in a header: use printable ASCII characters without spaces.")
     tenant_id = api_keys.find_tenant(external_id) or new_id()
     with bind_tenant(tenant_id), transaction():
         made, new = tenants.put(tenant_id, external_id, name=body.name.strip() or external_id, zone=body.zone)

@@ -40,6 +40,12 @@ def find(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Endpoint | None:
     return db.session.scalar(scoped(Endpoint, tenant_id).where(Endpoint.installation_id == installation_id))
 
 
+def list_endpoints(tenant_id: uuid.UUID) -> list[Endpoint]:
+    """Return the endpoints of the tenant's installations that are not removed, newest first."""
+    query = scoped(Endpoint, tenant_id).where(Endpoint.state != "removed", Endpoint.installation_id.is_not(None))
+    return list(db.session.scalars(query.order_by(Endpoint.id.desc()).limit(500)))
+
+
 def get(tenant_id: uuid.UUID, endpoint_id: uuid.UUID) -> Endpoint:
     """Return an endpoint or raise NotFoundError."""
     found = db.session.scalar(scoped(Endpoint, tenant_id).where(Endpoint.id == endpoint_id))

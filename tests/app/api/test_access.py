@@ -9,9 +9,12 @@ from flask import Flask
 
 from app.api.operations import OPERATIONS, Operation
 from app.db import db
+from app.ids import new_id
+from app.models.endpoints import Delivery, Endpoint
 from app.models.runs import Conflict, Problem
-from app.services import connect_sessions, installations, record_edits, runs
+from app.services import connect_sessions, installations, record_edits, runs, subscriptions
 from app.services.api_keys import SCOPES
+from app.services.subscriptions import Wish
 from app.tenancy import bind_tenant
 from app.transaction import transaction
 from tests.factories.api_keys import Caller, host_caller, tenant_caller
@@ -21,6 +24,8 @@ from tests.factories.tenants import make_tenant
 Apps = dict[str, Flask]
 # Bodies that fit, so that what is refused is refused for the caller or the id.
 BODIES: dict[str, Any] = {
+    "create_subscription": {"name": "Hook", "url": "https://example.com/h"}, "replay_dispatches": {}, "replay_deliveries": {},
+    "change_subscription": {"name": "CANARY", "url": "https://example.com/h"},
     "rotate_key": {}, "put_tenant": {"name": "CANARY"}, "create_record": {"data": {}}, "upsert_record": {"data": {}},
     "update_record": {"data": {"city": "Bonn"}}, "install": {"integration": "kinto"}, "connect": {"values": {}},
     "write_batch": {"items": [{"action": "create", "data": {}}]}, "configure": {}, "start_run": {},
@@ -63,6 +68,19 @@ def theirs(apps: Apps, ours: uuid.UUID) -> dict[str, str]:
         session, _ = connect_sessions.make(tenant, "session", person="CANARY", created_by=uuid.uuid4())
         db.session.add_all([conflict, problem])
         db.session.flush()
+        hears, _ = subscriptions.create(tenant, Wish("CANARY", "https://example.com/h"))
+        sent = subscriptions.send_test(tenant, hears.id)
+        endpoint = Endpoint(tenant_id=tenant, id=new_id(), installation_id=made.id, connector="kinto", address="CANARY")
+        db.session.add(endpoint)
+        db.session.flush()
+        delivery = Delivery(
+            tenant_id=tenant, id=new_id(), endpoint_id=endpoint.id, event_id="CANARY", verdict="accepted",
+            method="POST", headers={}, body=b"CANARY", size=6,
+        )  # fmt: skip
+        db.session.add(delivery)
+        db.session.flush()
+        found |= {"subscription": str(hears.id), "dispatch": str(sent), "endpoint": str(endpoint.id)}
+        found |= {"delivery": str(delivery.id)}
         ids = {"installation": made, "run": run, "record": record, "conflict": conflict, "problem": problem}
         found |= {name: str(row.id) for name, row in ids.items()} | {"session": str(session.id)}
     return found
