@@ -25,6 +25,7 @@ KINDS: dict[str, str] = {
     "check_fields": "jobs.drift:check_fields",
     "send_mail": "jobs.mails:send_mail",
     "send_reset": "jobs.mails:send_reset",
+    "notify": "jobs.notices:notify",
     "fan_out": "jobs.fan_out:spread",
     "send_dispatches": "jobs.dispatches:send_dispatches",
     "prune": "jobs.prune:prune",

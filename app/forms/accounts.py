@@ -78,3 +78,14 @@ class ProfileForm(FlaskForm):
         "Appearance",
         choices=[SelectChoice("system", "As the device"), SelectChoice("light", "Light"), SelectChoice("dark", "Dark")],
     )
+
+
+class NotificationForm(FlaskForm):
+    preference = SelectField(
+        "E-mail me",
+        choices=[
+            SelectChoice("problems", "about everything that is not in order, and when it is again"),
+            SelectChoice("action", "only when somebody has to act"),
+            SelectChoice("none", "never"),
+        ],
+    )

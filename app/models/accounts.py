@@ -67,10 +67,13 @@ class Membership(TenantModel):
 
     user_id: Mapped[uuid.UUID] = mapped_column(Uuid)
     role: Mapped[str] = mapped_column(Text)
+    # What they are told by e-mail; without a choice as their role has it: sync/notices.py.
+    notify: Mapped[str | None] = mapped_column(Text)
 
     @classmethod
     def constraints(cls) -> tuple[Any, ...]:
         return (
+            CheckConstraint("notify in ('problems', 'action', 'none')", name="notify"),
             UniqueConstraint("tenant_id", "user_id"),
             ForeignKeyConstraint(["tenant_id"], ["tenants.id"], ondelete="CASCADE"),
             ForeignKeyConstraint(["user_id"], ["users.id"], ondelete="CASCADE"),

@@ -26,6 +26,9 @@ class InstallationStatus(TenantModel):
     last_success_at: Mapped[datetime | None] = mapped_column(Timestamp)
     late_at: Mapped[datetime | None] = mapped_column(Timestamp)
     changed_at: Mapped[datetime] = moment()
+    # What people were told last, and when: services/notices.py.
+    told_status: Mapped[str | None] = mapped_column(Text)
+    told_at: Mapped[datetime | None] = mapped_column(Timestamp)
 
     @property
     def word(self) -> str:

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields, replace
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, case, delete, func, or_, select
@@ -15,6 +16,7 @@ from app.models.fleet import InstallationStatus
 from app.models.installations import Installation, Schedule
 from app.models.listings import ListingVersion
 from app.models.runs import Conflict, FailedRecord, Problem, Run
+from app.services import tasks
 from app.sync.schedule import promise_of
 from app.sync.status import Facts, late_at, status_of
 from app.transaction import before_commit
@@ -43,6 +45,7 @@ class Cause:
 
 # Open problems of single streams that may not be read, while the others are.
 ABOUT_STREAMS = (Problem.state == "open") & (Problem.code == "permission_missing") & ~Problem.stops_sync
+_TOLD_AFTER = timedelta(minutes=1)
 FILTERS = tuple(field.name for field in fields(Filters))
 
 
@@ -54,7 +57,9 @@ def touch(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:
 def _write(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:
     mine = (InstallationStatus.tenant_id == tenant_id, InstallationStatus.id == installation_id)
     # Locked before anything is read: of two changes at once the later one sees what the earlier one has done.
-    db.session.execute(select(InstallationStatus.id).where(*mine).with_for_update())
+    before = db.session.execute(
+        select(InstallationStatus.status, InstallationStatus.late_at).where(*mine).with_for_update()
+    ).first()
     row = _read(tenant_id, installation_id)
     if row is None or row.state == "removed":
         db.session.execute(delete(InstallationStatus).where(*mine))
@@ -70,6 +75,9 @@ def _write(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:
         "status": status_of(replace(facts, promise=None), now()), "late_at": late,
         "signature": row.signature, "last_success_at": row.last_success_at, "changed_at": now(),
     }  # fmt: skip
+    if before is None or before.status != values["status"] or (before.late_at is None) != (late is None):
+        # People are told of it a little later: what is over by then is not worth a message.
+        tasks.add_task(tenant_id, "send", "notify", "tenant", due_at=now() + _TOLD_AFTER)
     statement = insert(InstallationStatus).values(
         tenant_id=tenant_id, id=installation_id, created_at=now(), **values
     )  # fmt: skip

@@ -5,12 +5,12 @@ import uuid
 from flask import Blueprint, flash
 from werkzeug.wrappers import Response
 
-from app.access import signed_in, viewer
+from app.access import requires, signed_in, viewer
 from app.errors import InvalidError
 from app.extensions import settings
-from app.forms.accounts import ChangePasswordForm, ProfileForm
+from app.forms.accounts import ChangePasswordForm, NotificationForm, ProfileForm
 from app.htmx import go, render
-from app.services import accounts, sessions
+from app.services import accounts, notices, sessions
 from app.tenancy import PLATFORM_TENANT, bind_tenant
 from app.transaction import transaction
 
@@ -31,8 +31,27 @@ def _page(
         "profile/show.html", status=status,
         form=form or ProfileForm(formdata=None, data={"name": who.user.name, "zone": who.user.zone or "", "theme": who.user.theme}),
         password_form=password_form or ChangePasswordForm(formdata=None),
+        notification_form=_notification_form(),
         sessions=sessions.list_sessions(who.user.id), tenants=accounts.list_tenants(who.user.id),
     )  # fmt: skip
+
+
+def _notification_form() -> NotificationForm | None:
+    who = viewer()
+    if who.tenant is None:
+        return None
+    return NotificationForm(formdata=None, data={"preference": notices.preference(who.tenant.id, who.user.id)})
+
+
+@blueprint.post("/notifications")
+@requires("member")
+def save_notifications() -> Response:
+    form, who = NotificationForm(), viewer()
+    if form.validate_on_submit():
+        with transaction():
+            notices.save_preference(who.tenant_id, who.user.id, form.preference.data)
+        flash("Saved: this is what you are told.")
+    return go("/profile")
 
 
 @blueprint.post("")

@@ -33,7 +33,7 @@ MATRIX = {
     "members.index": "member", "members.invite": "admin", "members.revoke": "admin", "members.change_role": "admin",
     "members.remove": "admin", "members.grant_support": "admin", "members.end_support": "admin",
     "profile.show": "signed_in", "profile.update": "signed_in", "profile.change_password": "signed_in",
-    "profile.end_session": "signed_in", "profile.verify": "signed_in",
+    "profile.save_notifications": "member", "profile.end_session": "signed_in", "profile.verify": "signed_in",
     "audit.index": "admin",
     "installations.index": "member", "installations.show": "member", "installations.live": "member",
     "installations.run_now": "member", "installations.resync": "admin", "installations.pause": "admin",
