@@ -15,8 +15,10 @@ def spread(task: LeasedTask, slice_: Slice) -> Outcome:
     """
     while True:
         with transaction():
-            tasks.fence(task, moved=True)
             count = fan_out.spread(task.tenant_id)
+            # Last: whoever switches a subscription off wakes us and holds what senders wait for, and those hold their
+            # task, which is woken above. In this order nobody waits in a circle; without the lease nothing is committed.
+            tasks.fence(task, moved=True)
         if count == 0:
             return Done()
         if slice_.over():

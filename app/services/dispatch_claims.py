@@ -170,8 +170,7 @@ def _lock(tenant_id: uuid.UUID, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, S
 def give_up(tenant_id: uuid.UUID, codes: Mapping[uuid.UUID, str]) -> None:
     """Switch subscriptions off and tell whoever can put that right.
 
-    Without the fence: that tells other subscriptions, which wakes the fan-out, which wakes us; with our task locked
-    both would wait for each other.
+    Without the fence: other subscriptions hear of it, and that wakes the fan-out, which wakes us.
     """
     for row in _lock(tenant_id, codes).values():
         if row.state == "active":

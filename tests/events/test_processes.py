@@ -14,6 +14,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from app.errors import ConflictError
+from app.services import dispatches, subscriptions
+from app.services.dispatches import Selection
+from app.tenancy import PLATFORM_TENANT
 from tests.events.conftest import Bus
 from tests.events.receiver import Message, Receiver
 from tests.factories.tenants import make_tenant
@@ -184,3 +188,35 @@ def test_e11_poison_endpoint_fair(bus: Bus, processes: Processes) -> None:
     print(f"\nE11 p95 alone {alone:.2f} s, beside 10,000 for a dead endpoint {beside:.2f} s")
     assert beside <= max(1.5 * alone, 2)
     assert bus.one("SELECT count(*) FROM attempts WHERE outcome = 'failed'") < 30, "the breaker"
+
+
+def test_who_hands_on_who_sends_and_who_switches_off_never_wait_for_each_other(bus: Bus, processes: Processes) -> None:
+    """Two workers, the host and a tenant listening, endpoints that fail or are gone, a person who clicks: no deadlock."""
+    answers = [204, 500, 410, 204, 503]
+    receivers = [bus.receiver(lambda m, n=n: answers[(len(m.body) + n) % 5] if n else 204) for n in range(4)]
+    ids = [bus.subscribe(receiver.url, PLATFORM_TENANT if n % 2 else None)[0] for n, receiver in enumerate(receivers)]
+    before = bus.one("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+    processes.start("send-1", "send-2")
+    clicks, ends = 0, time.monotonic() + 12
+    while time.monotonic() < ends:
+        bus.write(20)
+        for n, subscription_id in enumerate(ids):
+            place = PLATFORM_TENANT if n % 2 else None
+            for act in (
+                lambda tenant, i=subscription_id: subscriptions.disable(tenant, i),
+                lambda tenant, i=subscription_id: subscriptions.enable(tenant, i),
+                lambda tenant, i=subscription_id: subscriptions.send_test(tenant, i),
+                lambda tenant, i=subscription_id: dispatches.replay(tenant, i, Selection()),
+            ):
+                try:
+                    bus.act(act, place)
+                except ConflictError:
+                    continue  # It was switched off by its endpoint.
+                clicks += 1
+    bus.owner.execute("SELECT pg_stat_clear_snapshot()")
+    after = bus.one("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+    sent = sum(len(receiver.messages) for receiver in receivers)
+    print(f"\nDEADLOCKS {after - before} in {clicks} acts and {sent} messages")
+    assert after == before
+    assert "deadlock" not in processes.log()
+    assert sent > 100
