@@ -1,5 +1,6 @@
 """Somebody who came by a connect link: sees the wizard and the status pages of one tenant, and nothing else."""
 
+import uuid
 from typing import Any
 
 from flask import g, request
@@ -20,7 +21,7 @@ PAGES = frozenset(
     {
         "catalog.index", "catalog.show", "catalog.install", "installations.index", "installations.show",
         "installations.live", "installations.run_now", "installations.pause", "installations.resume",
-        "installations.run_list", "runs.show", "runs.stop", "oauth.start", "oauth.callback", "connect.open_link",
+        "installations.run_list", "problems.show", "problems.try_now", "runs.show", "runs.stop", "oauth.start", "oauth.callback", "connect.open_link",
         "connect.leave",
     }
 )  # fmt: skip
@@ -56,6 +57,18 @@ def is_limited() -> bool:
     return guest is not None and bool(guest.installation_id or guest.connector)
 
 
+def may_install() -> bool:
+    """Whether the viewer may begin a new installation, as far as a connect link says."""
+    guest: Guest | None = g.get("guest")
+    return guest is None or guest.installation_id is None
+
+
+def may_see(installation_id: uuid.UUID) -> bool:
+    """Whether an installation may be named to the viewer: a guest of one installation hears of no other."""
+    guest: Guest | None = g.get("guest")
+    return guest is None or guest.installation_id in (None, installation_id)
+
+
 def _limit(guest: Guest) -> None:
     endpoint, values = request.endpoint or "", request.view_args or {}
     if endpoint not in PAGES and not endpoint.startswith(_WIZARD):
@@ -74,11 +87,12 @@ def _is_of(guest: Guest, values: dict[str, Any]) -> bool:
         place = connect_sessions.place_of(guest.tenant.id, installation_id=guest.installation_id)
         db.session.rollback()
         return place is not None and place[1] == values["slug"]
-    if "installation_id" not in values and "run_id" not in values:
+    if not {"installation_id", "run_id", "problem_id"} & set(values):
         return False
     place = connect_sessions.place_of(
-        guest.tenant.id, installation_id=values.get("installation_id"), run_id=values.get("run_id")
-    )
+        guest.tenant.id, installation_id=values.get("installation_id"), run_id=values.get("run_id"),
+        problem_id=values.get("problem_id"),
+    )  # fmt: skip
     db.session.rollback()
     if place is None:
         return False

@@ -128,7 +128,7 @@ def _page_context() -> dict[str, Any]:
     theme = who.user.theme if who else request.cookies.get("pb_theme", "system")
     return {
         "viewer": who, "theme": theme if theme in ("light", "dark") else "system", "request_id": g.get("request_id"),
-        "guest_limited": guests.is_limited(),
+        "guest_limited": guests.is_limited(), "guest_installs": guests.may_install(),
         "zone": (who.user.zone or (who.tenant.zone if who.tenant else None)) if who else None,
         # Counted only by pages that show it, not by every fragment that is polled.
         "count_problems": lambda: problems.count_open(who.tenant.id) if who and who.tenant else 0,

@@ -1,4 +1,4 @@
-"""`make mutants`: takes one guard of two-way sync or of events out away at a time, in a copy, and says which test turns red.
+"""`make mutants`: takes one guard of two-way sync, of events out or of the API away at a time, in a copy, and says which test turns red.
 
 A guard whose test stays green is not guarded: then this ends with an error, and so it does when a guard has moved.
 """
@@ -111,6 +111,30 @@ MUTANTS = (
         "Retry-After for the whole endpoint", "app/services/dispatch_claims.py",
         "        Subscription.not_before.is_(None) | (Subscription.not_before <= now()),\n", "",
         "tests/events/test_sending.py::test_e06_retry_after_is_obeyed_for_the_whole_endpoint",
+    ),
+    Mutant(
+        "changes are read below the oldest running transaction", "app/services/change_stream.py",
+        "SELECT pg_snapshot_xmin(s)::text::bigint, ", "SELECT pg_snapshot_xmax(s)::text::bigint, ",
+        "tests/app/api/test_changes.py::test_a_late_commit_is_not_lost",
+    ),
+    Mutant(
+        "one POST for one Idempotency-Key", "app/services/idempotency.py",
+        "        if db.session.scalar(made) is not None:\n            return None\n",
+        "        db.session.scalar(made)\n        return None\n",
+        "tests/app/api/test_records.py::test_two_parallel_posts_with_one_idempotency_key_do_it_once",
+    ),
+    Mutant(
+        "If-Match", "app/services/record_batches.py", "    if item.version is not None and ", "    if False and ",
+        "tests/app/api/test_records.py::test_the_life_of_a_record",
+    ),
+    Mutant(
+        "the scope of a key", "app/api/operations.py", "        who.demand(made.scope)\n", "        pass\n",
+        "tests/app/api/test_access.py::test_each_operation_needs_its_scope_and_no_other",
+    ),
+    Mutant(
+        "a guest sees what the link is for", "app/guests.py",
+        "    if not _is_of(guest, values):\n        raise NotFoundError\n", "",
+        "tests/app/api/test_installations.py::test_where_a_person_has_to_consent_a_link_is_needed",
     ),
 )  # fmt: skip
 

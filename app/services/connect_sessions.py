@@ -15,7 +15,7 @@ from app.ids import new_id
 from app.models.accounts import Tenant
 from app.models.connect_sessions import ConnectSession
 from app.models.installations import Installation
-from app.models.runs import Run
+from app.models.runs import Problem, Run
 from app.services import audit, listings
 from app.tenancy import bind_tenant, scoped
 
@@ -124,14 +124,16 @@ def end(tenant_id: uuid.UUID, session_id: uuid.UUID) -> None:
 
 
 def place_of(
-    tenant_id: uuid.UUID, *, installation_id: uuid.UUID | None = None, run_id: uuid.UUID | None = None
-) -> tuple[uuid.UUID, str] | None:
-    """Return (installation, integration) that an installation or run is of, None when there is no such thing."""
+    tenant_id: uuid.UUID, *, installation_id: uuid.UUID | None = None, run_id: uuid.UUID | None = None,
+    problem_id: uuid.UUID | None = None,
+) -> tuple[uuid.UUID, str] | None:  # fmt: skip
+    """Return (installation, integration) that an installation, run or problem is of, None when there is none."""
     query = select(Installation.id, Installation.connector).where(Installation.tenant_id == tenant_id)
-    if run_id:
-        query = query.join(Run, (Run.tenant_id == tenant_id) & (Run.installation_id == Installation.id))
-        query = query.where(Run.id == run_id)
-    else:
+    if installation_id:
         query = query.where(Installation.id == installation_id)
+    else:
+        what, named = (Run, run_id) if run_id else (Problem, problem_id)
+        query = query.join(what, (what.tenant_id == tenant_id) & (what.installation_id == Installation.id))
+        query = query.where(what.id == named)
     row = db.session.execute(query).first()
     return (row[0], row[1]) if row else None

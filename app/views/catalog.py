@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 from flask import Blueprint, request
 from werkzeug.wrappers import Response
 
+from app import guests
 from app.access import find_viewer, public, requires, viewer
 from app.errors import ConflictError
 from app.extensions import settings
@@ -52,6 +53,7 @@ def show(slug: str) -> Response:
     listing = listings.get_listing(slug)
     who = find_viewer()
     mine = installations.list_overviews(who.tenant.id, connector=slug) if who and who.tenant else []
+    mine = [item for item in mine if guests.may_see(item.installation.id)]
     assert listing.current_version is not None
     manifest = listings.manifest_of(listing.current_version)
     return render(

@@ -63,6 +63,12 @@ def test_what_breaks_here(call: Caller, monkeypatch: pytest.MonkeyPatch) -> None
     assert answer.headers["Retry-After"] == "30"
 
 
+def test_a_foreign_host_header_is_a_problem_too(apps: Apps, clean: None) -> None:
+    answer = apps["web"].test_client().get("/api/v1/key", headers={"Host": "evil.example"})
+    assert (answer.status_code, answer.json["code"]) == (400, "invalid_request")
+    assert answer.content_type == "application/problem+json"
+
+
 def test_an_unchanged_answer_is_304(call: Caller) -> None:
     first = call("GET", "/key")
     same = call("GET", "/key", headers={"If-None-Match": first.headers["ETag"]})

@@ -1,5 +1,6 @@
 """The whole life of an installation over the API, against a real Kinto and an in-process worker."""
 
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -10,9 +11,11 @@ import pytest
 from flask import Flask
 
 from app.clock import now, replace_source
+from app.ids import new_id
 from jobs import drain as drain_module
 from tests.counterparts.kinto import PASSWORD, Kinto, contact
 from tests.factories.api_keys import host_caller, tenant_caller
+from tests.factories.conflicts import Desk
 from tests.factories.tenants import make_tenant
 
 Apps = dict[str, Flask]
@@ -189,3 +192,32 @@ def test_a_session_that_is_not_opened_in_time_opens_nothing(apps: Apps, tenant: 
         assert apps["web"].test_client().get(made["url"].removeprefix("http://localhost")).status_code == 404
     finally:
         replace_source(None)
+
+
+def test_the_status_pages_of_a_guest_lead_nowhere_forbidden(apps: Apps, tenant: uuid.UUID, owner: Owner) -> None:
+    desk = Desk(apps, owner)
+    problem = new_id()
+    owner.execute(
+        "INSERT INTO problems (tenant_id, id, installation_id, signature, code, message) "
+        "VALUES (%s, %s, %s, 's', 'vendor_down', 'Down.')",
+        (desk.tenant_id, problem, desk.installation_id),
+    )
+    call = tenant_caller(apps, desk.tenant_id)
+    other = desk.install("Other")
+    made = call("POST", f"/installations/{desk.installation_id}/connect-link", {"person": "Maja"}).json
+    browser = apps["web"].test_client()
+    browser.get(made["url"].removeprefix("http://localhost"))
+    wrong: list[str] = []
+    seen, waiting = set[str](), [f"/installations/{desk.installation_id}", f"/problems/{problem}"]
+    while waiting:
+        path = waiting.pop()
+        page = browser.get(path, follow_redirects=True)
+        if page.status_code != 200:
+            wrong.append(f"{page.status_code} {path}")
+        seen.add(path)
+        links = re.findall(r'<a [^>]*href="(/[^"#]*)', page.get_data(as_text=True))
+        # The word mark leads home, which a limited guest does not have.
+        waiting += [link for link in dict.fromkeys(links) if link not in seen and link not in waiting and link != "/"]
+    assert not wrong, wrong
+    assert len(seen) > 5
+    assert not any(str(other) in path for path in seen)
