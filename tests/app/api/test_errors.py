@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from openapi_spec_validator import OpenAPIV31SpecValidator
 from sqlalchemy.exc import OperationalError
 
 from app.api import key as key_module
@@ -86,6 +87,7 @@ def test_the_document_and_its_page_are_for_anyone(apps: Apps, clean: None) -> No
     client = apps["web"].test_client()
     document = client.get("/api/openapi.json").json
     assert document["openapi"].startswith("3.1")
+    OpenAPIV31SpecValidator(document).validate()
     page = client.get("/api/docs").get_data(as_text=True)
     for operations in document["paths"].values():
         for operation in operations.values():

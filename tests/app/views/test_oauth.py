@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from app.services import connections, installations, listings
 from app.tenancy import bind_tenant
 from app.transaction import transaction
+from tests.factories.api_keys import tenant_caller
 from tests.factories.people import sign_in
 from tests.factories.tenants import make_tenant
 
@@ -46,6 +47,24 @@ def test_there_and_back(apps: dict[str, Flask], tenant_id: uuid.UUID, owner: Own
     assert answer.headers["location"].endswith(f"/installations/{installation_id}/setup/connect")
     assert owner.execute("SELECT state FROM connections").fetchone() == ("testing",)
     assert owner.execute("SELECT count(*) FROM audit WHERE action = 'connection.authorised'").fetchone() == (1,)
+
+
+def test_a_guest_of_a_connect_link_goes_there_and_back(
+    apps: dict[str, Flask], tenant_id: uuid.UUID, owner: Owner
+) -> None:
+    installation_id = make_installation(apps, tenant_id)
+    call = tenant_caller(apps, tenant_id)
+    link = call("POST", f"/installations/{installation_id}/connect-link", {"person": "Maja"}).json["url"]
+    client, stranger = apps["web"].test_client(), sign_in(apps, tenant_id)
+    client.get(link.removeprefix("http://localhost"))
+    answer = {"state": leave(client, installation_id)["state"], "code": "c0de", "iss": ORIGIN}
+    # The state is bound to the guest's own browser: even an admin of the same tenant cannot bring it back.
+    assert stranger.get("/oauth/callback/sandbox", query_string=answer).status_code == 404
+    back = client.get("/oauth/callback/sandbox", query_string=answer)
+    assert back.headers["location"].endswith(f"/installations/{installation_id}/setup/connect")
+    assert owner.execute("SELECT state FROM connections").fetchone() == ("testing",)
+    actor = owner.execute("SELECT actor FROM audit WHERE action = 'connection.authorised'").fetchone()
+    assert actor == ("Maja (connect link)",)
 
 
 def test_the_return_address_is_ours_whatever_the_request_says(apps: dict[str, Flask], tenant_id: uuid.UUID) -> None:
