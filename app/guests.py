@@ -34,8 +34,15 @@ def cookie_name(settings: Settings) -> str:
     return "__Host-patchbay-connect" if settings.secure else "patchbay-connect"
 
 
-def load(cookie: str | None) -> bool:
-    """Make the guest the viewer; False when the cookie belongs to none. ForbiddenError for what is no page of theirs."""
+def load(cookie: str | None, *, signed_in: bool) -> bool:
+    """Make the guest the viewer; False when the cookie belongs to none. ForbiddenError for what is no page of theirs.
+
+    Somebody who is `signed_in` as well has their own pages beside it.
+    """
+    endpoint = request.endpoint or ""
+    theirs = endpoint in PAGES or endpoint.startswith(_WIZARD)
+    if not theirs and (signed_in or endpoint.startswith("auth.")):
+        return False
     guest = connect_sessions.find_guest(cookie) if cookie else None
     if guest is None:
         return False
@@ -47,6 +54,8 @@ def load(cookie: str | None) -> bool:
     g.stack.enter_context(log.bind(tenant_id=str(guest.tenant.id), connect_session=str(guest.session_id)))
     actor = Actor(guest.session_id, f"{guest.person} (connect link)", request.remote_addr or "", g.request_id)
     g.stack.callback(current_actor.reset, current_actor.set(actor))
+    if not theirs:
+        raise ForbiddenError("This link is for setting up an integration. Sign in to see more.")
     _limit(guest)
     return True
 
@@ -71,8 +80,6 @@ def may_see(installation_id: uuid.UUID) -> bool:
 
 def _limit(guest: Guest) -> None:
     endpoint, values = request.endpoint or "", request.view_args or {}
-    if endpoint not in PAGES and not endpoint.startswith(_WIZARD):
-        raise ForbiddenError("This link is for setting up an integration. Sign in to see more.")
     if endpoint.startswith(_OPEN) or not (guest.installation_id or guest.connector):
         return
     if not _is_of(guest, values):

@@ -99,7 +99,7 @@ def _check_origin(settings: Settings) -> None:
 
 
 def _load_viewer(cookie: str | None, settings: Settings) -> None:
-    if guests.load(request.cookies.get(guests.cookie_name(settings))):
+    if guests.load(request.cookies.get(guests.cookie_name(settings)), signed_in=cookie is not None):
         return
     found = sessions.find_session(cookie, settings) if cookie else None
     db.session.rollback()

@@ -87,7 +87,7 @@ def enter(settings: Settings) -> None:
         found.id, found.tenant_id, found.name, found.scopes, found.kind == "host", value, tenant_id
     )  # fmt: skip
     g.stack.enter_context(bind_tenant(tenant_id or found.tenant_id))
-    g.stack.enter_context(log.bind(tenant_id=str(tenant_id or ""), api_key=str(found.id)))
+    g.stack.enter_context(log.bind(tenant_id=str(tenant_id or ""), caller=str(found.id)))
     actor = Actor(found.id, f"API key {found.name}", request.remote_addr or "", g.request_id)
     g.stack.callback(current_actor.reset, current_actor.set(actor))
 

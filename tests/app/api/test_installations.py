@@ -16,6 +16,7 @@ from jobs import drain as drain_module
 from tests.counterparts.kinto import PASSWORD, Kinto, contact
 from tests.factories.api_keys import host_caller, tenant_caller
 from tests.factories.conflicts import Desk
+from tests.factories.people import sign_in
 from tests.factories.tenants import make_tenant
 
 Apps = dict[str, Flask]
@@ -221,3 +222,17 @@ def test_the_status_pages_of_a_guest_lead_nowhere_forbidden(apps: Apps, tenant: 
     assert not wrong, wrong
     assert len(seen) > 5
     assert not any(str(other) in path for path in seen)
+
+
+def test_whoever_is_signed_in_keeps_their_own_pages_beside_a_link(apps: Apps, tenant: uuid.UUID) -> None:
+    call = tenant_caller(apps, tenant)
+    made = call("POST", "/installations", {"integration": "kinto"}).json
+    link = call("POST", f"/installations/{made['id']}/connect-link", {"person": "Maja"}).json
+    browser, guest = sign_in(apps, tenant), apps["web"].test_client()
+    for client in (browser, guest):
+        client.get(link["url"].removeprefix("http://localhost"))
+    assert browser.get("/members").status_code == 200
+    browser.get(link["url"].removeprefix("http://localhost"))
+    assert "Leave, finish later" in browser.get(f"/installations/{made['id']}/setup/connect").get_data(as_text=True)
+    assert guest.get("/members").status_code in (303, 403)
+    assert guest.get("/sign-in").status_code == 200
