@@ -36,9 +36,9 @@ MOST_READ = 64 * 1024
 # Threads of a task, and of one endpoint in it.
 _THREADS, _OF_ONE = 16, 4
 # Claimed at once of an endpoint that answers quickly, and of one that is not known yet.
-_CHUNK, _FIRST = 64, 8
+_CHUNK, _FIRST = 128, 8
 _QUICK = 1.0
-_GATHER = 0.02
+_GATHER = 0.05
 _PAUSE = timedelta(seconds=5)
 _logger = log.logger(__name__)
 # What this process knows of endpoints from the tasks before: whether they answer quickly.

@@ -12,7 +12,7 @@ from flask import Flask
 from playwright.sync_api import Page, expect
 
 from app.services import accounts
-from app.tenancy import bind_tenant
+from app.tenancy import PLATFORM_TENANT, bind_tenant
 from app.transaction import transaction
 from tests.browser.test_main_job import check_axe, page  # noqa: F401  # a fixture
 from tests.events.conftest import Bus
@@ -112,3 +112,25 @@ def test_a_subscription_from_the_first_test_to_sending_again(bus: tuple[Bus, Pro
     page.get_by_role("link", name="Events", exact=True).first.click()
     expect(page.get_by_text("Switched off")).to_be_visible()
     look(page, "events-list")
+
+
+def test_the_operator_sees_what_the_host_is_told(bus: tuple[Bus, Processes], page: Page) -> None:  # noqa: F811
+    made, processes = bus
+    receiver = made.receiver()
+    with made.apps["owner"].app_context(), transaction():
+        user = accounts.make_user("olga@example.com", "Olga", "a long password")
+        accounts.add_staff_role(user.id, "operator")
+    page.goto(f"{processes.url}/sign-in")
+    page.get_by_label("E-mail").fill("olga@example.com")
+    page.get_by_label("Password").fill("a long password")
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("link", name="Host events").click()
+    expect(page.get_by_text("What happens at any customer")).to_be_visible()
+    look(page, "host-events-empty")
+    made.subscribe(receiver.url, PLATFORM_TENANT, types=["record.*", "problem.*"])
+    made.write(3)
+    wait_for(lambda: len(receiver.messages) == 3, 20, about="the messages")
+    page.get_by_role("link", name="Host events").click()
+    page.get_by_role("link", name="Product").click()
+    expect(page.get_by_text("Delivered").first).to_be_visible()
+    look(page, "host-events-log")
