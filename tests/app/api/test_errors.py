@@ -1,5 +1,6 @@
 """Every error under /api is a problem with a stable code and the request's id, whatever went wrong."""
 
+import re
 import uuid
 from typing import Any
 
@@ -9,8 +10,10 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from sqlalchemy.exc import OperationalError
 
 from app.api import key as key_module
+from app.api.errors import CODES
 from tests.factories.api_keys import Caller, tenant_caller
 from tests.factories.tenants import make_tenant
+from tests.processes import ROOT
 
 Apps = dict[str, Flask]
 
@@ -94,3 +97,19 @@ def test_the_document_and_its_page_are_for_anyone(apps: Apps, clean: None) -> No
             assert f'id="{operation["operationId"]}"' in page
     assert "<script>" not in page
     assert " style=" not in page
+
+
+# Of pages that the API does not have: accounts, invitations, OAuth's way back, an operator's forms.
+_OF_PAGES = {
+    "bad_state", "email_taken", "field_exists", "last_owner", "link_used", "other_address", "reconnect", "type_exists",
+    "wrong_password",
+}  # fmt: skip
+
+
+def test_every_code_that_may_be_answered_is_explained() -> None:
+    found: set[str] = set()
+    for folder in ("services", "api"):
+        for file in (ROOT / "app" / folder).glob("*.py"):
+            found |= set(re.findall(r'code="([a-z_]+)"', file.read_text()))
+            found |= set(re.findall(r'ApiError\(\s*\d+, "([a-z_]+)"', file.read_text()))
+    assert found - set(CODES) == _OF_PAGES
