@@ -1,4 +1,4 @@
-"""`make mutants`: takes one guard of two-way sync, of events out or of the API away at a time, in a copy, and says which test turns red.
+"""`make mutants`: takes one guard of two-way sync, of webhooks in, of events out or of the API away at a time, in a copy, and says which test turns red.
 
 A guard whose test stays green is not guarded: then this ends with an error, and so it does when a guard has moved.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 _GUARDS = "tests/counterparts/test_two_way_guards.py"
+_HOOKS, _HINTS = "tests/app/views/test_hooks.py", "tests/jobs/test_hints.py"
 _ANSWERS, _UPDATES = "tests/counterparts/test_lost_answers.py", "tests/counterparts/test_lost_updates.py"
 
 
@@ -135,6 +136,44 @@ MUTANTS = (
         "a guest sees what the link is for", "app/guests.py",
         "    if not _is_of(guest, values):\n        raise NotFoundError\n", "",
         "tests/app/api/test_installations.py::test_where_a_person_has_to_consent_a_link_is_needed",
+        "verification of webhooks", "app/services/deliveries.py",
+        'if verdict != "accepted" or delivery.method != "POST":', "if False:", f"{_HOOKS}::test_w04_forged",
+    ),
+    Mutant(
+        "ids of events that are known", "app/services/inbox.py",
+        "DO NOTHING RETURNING tenant_id, id)", "DO UPDATE SET copies = deliveries.copies RETURNING tenant_id, id)",
+        f"{_HOOKS}::test_w06_replay",
+    ),
+    Mutant(
+        "five minutes", "connectors/sdk/webhooks.py", "- int(stamp[:15])) > 300", "- int(stamp[:15])) > 10**16",
+        f"{_HOOKS}::test_w05_old_and_future",
+    ),
+    Mutant(
+        "a secret that is captured once", "app/services/deliveries.py", "if door.sealed and not door.captures:",
+        "if False:", f"{_HOOKS}::test_w15_a_secret_is_captured_once",
+    ),
+    Mutant(
+        "the account of an endpoint", "app/services/doors.py",
+        "return [door] if account in (None, door.account) else []", "return [door]",
+        f"{_HOOKS}::test_an_account_that_is_not_the_installations_is_not_taken",
+    ),
+    Mutant(
+        "events apart by account", "connectors/sdk/webhooks.py", "    if len(parts) <= 1:", "    if True:",
+        "tests/counterparts/test_webhooks_shared.py::test_each_tenant_gets_the_events_of_its_account_alone",
+    ),
+    Mutant(
+        "what was told while a record was looked up", "app/services/hints.py",
+        "return ours, {row[0] for row in anew}", "return ours, set()",
+        f"{_HINTS}::test_an_event_that_comes_while_the_record_is_looked_up_is_not_lost",
+    ),
+    Mutant(
+        "a delete only of what is gone and was told deleted", "jobs/hints.py",
+        "deleted = [name for name in seen.gone if taken.about.get(name, ((), False))[1]]", "deleted = list(seen.gone)",
+        f"{_HINTS}::test_a_delete_is_believed_when_the_record_is_gone",
+    ),
+    Mutant(
+        "no 2xx without a row", "app/views/hooks.py", "        return _DOWN\n", '        return Answer(200, "ok")\n',
+        "tests/faults/test_webhooks.py::test_w09_the_database_is_away_for_500_requests",
     ),
 )  # fmt: skip
 

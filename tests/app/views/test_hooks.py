@@ -5,6 +5,9 @@ import hashlib
 import hmac
 import inspect
 import io
+import os
+import random
+import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -25,6 +28,7 @@ from app.transaction import transaction
 from connectors import registry
 from connectors.sdk import Secret, manifest_from_json, webhooks
 from connectors.sdk.manifest import canonical
+from connectors.sdk.schema.webhooks import Verify
 from tests.factories.endpoints import Hook, make_hook, make_secret
 
 Owner = psycopg.Connection[Any]
@@ -331,6 +335,30 @@ def test_w11_comparisons_take_the_same_time() -> None:
             for node in ast.walk(function):
                 if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq | ast.NotEq | ast.In):
                     assert "given" not in ast.unparse(node.left), ast.unparse(node)
+
+
+@pytest.mark.skipif(not os.environ.get("PATCHBAY_SOAK"), reason="20,000 comparisons, in make soak")
+def test_w11_how_much_of_a_signature_is_right_does_not_show_in_the_time() -> None:
+    """No slope over the length of the right beginning: |t| below 4.5."""
+    spec, secret, body = Verify(header="X-Sig"), Secret("key"), b"{}"
+    good = webhooks.sign(spec, secret, body).decode()
+    rng, pairs = random.Random(5), list[tuple[int, float]]()
+    for _ in range(20_000):
+        right = rng.randrange(0, 64, 2)
+        given = good[:right] + ("0" if good[right] != "0" else "1") + "0" * (63 - right)
+        delivery = webhooks.Delivery("POST", "", {"x-sig": given}, body)
+        began = time.perf_counter_ns()
+        webhooks.verify(spec, delivery, [secret], datetime.now(UTC))
+        pairs.append((right, time.perf_counter_ns() - began))
+    # The slowest tenth is the machine's, not the comparison's.
+    limit = sorted(took for _, took in pairs)[18_000]
+    kept = [(right, took) for right, took in pairs if took < limit]
+    slope, _ = statistics.linear_regression(*zip(*kept, strict=True))
+    mean = statistics.fmean(right for right, _ in kept)
+    spread = sum((right - mean) ** 2 for right, _ in kept)
+    error = statistics.stdev(took for _, took in kept) / spread**0.5
+    print(f"\nSLOPE {slope:.3f} ns T {slope / error:.2f}")
+    assert abs(slope / error) < 4.5
 
 
 def test_an_event_with_a_strange_id_is_no_error(apps: dict[str, Flask], hook: Hook, owner: Owner) -> None:
