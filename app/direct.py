@@ -39,6 +39,7 @@ class Unit:
         except psycopg.OperationalError:
             if self._renew is None:
                 raise
+            self.raw.close()
             self.raw, self._renew = self._renew(), None
             return self.read(query, values)
 

@@ -136,6 +136,8 @@ MUTANTS = (
         "a guest sees what the link is for", "app/guests.py",
         "    if not _is_of(guest, values):\n        raise NotFoundError\n", "",
         "tests/app/api/test_installations.py::test_where_a_person_has_to_consent_a_link_is_needed",
+    ),
+    Mutant(
         "verification of webhooks", "app/services/deliveries.py",
         'if verdict != "accepted" or delivery.method != "POST":', "if False:", f"{_HOOKS}::test_w04_forged",
     ),

@@ -152,6 +152,7 @@ class Hint(TenantModel):
             CheckConstraint("action in ('upsert', 'delete', 'resync')", name="action"),
             CheckConstraint("state in ('waiting', 'applied', 'nothing', 'later', 'failed')", name="state"),
             Index("ix_hints_delivery", "tenant_id", "delivery_id"),
+            Index("ix_hints_failed", "tenant_id", "delivery_id", postgresql_where=text("state = 'failed'")),
             Index(
                 "ix_hints_waiting", "tenant_id", "installation_id", "stream", "external_id",
                 postgresql_where=text("state = 'waiting'"),

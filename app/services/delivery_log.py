@@ -13,6 +13,7 @@ from sqlalchemy.orm import defer
 from app.clock import now
 from app.db import db
 from app.errors import ConflictError, NotFoundError
+from app.ids import first_at
 from app.models.endpoints import Delivery, Endpoint, Hint
 from app.models.installations import Installation, InstallationStream
 from app.services import audit, deliveries, inbox, listings, sensitive_fields, tasks
@@ -80,7 +81,7 @@ def count_by_verdict(endpoint: Endpoint, *, days: int = 7) -> dict[str, int]:
         select(Delivery.verdict, func.count(), func.sum(Delivery.copies))
         .where(
             Delivery.tenant_id == endpoint.tenant_id, Delivery.endpoint_id == endpoint.id,
-            Delivery.created_at > now() - timedelta(days=days),
+            Delivery.id > first_at(now() - timedelta(days=days)),
         )
         .group_by(Delivery.verdict)
     ).all()  # fmt: skip
@@ -140,7 +141,7 @@ def _of_scope(endpoint: Endpoint, scope: str) -> tuple[ColumnElement[bool], ...]
         failed = select(Hint.delivery_id).where(Hint.tenant_id == endpoint.tenant_id, Hint.state == "failed")
         return (*conditions, Delivery.id.in_(failed))
     since: datetime = now() - (timedelta(hours=1) if scope == "hour" else timedelta(days=1))
-    return (*conditions, Delivery.created_at > since)
+    return (*conditions, Delivery.id > first_at(since))
 
 
 def count_replay(endpoint: Endpoint, scope: str) -> int:

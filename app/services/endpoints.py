@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 from flask import current_app
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import case, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.clock import now
@@ -69,7 +69,13 @@ def open_for(tenant_id: uuid.UUID, installation: Installation, connection: Conne
         "connector": installation.connector, "address": None if shared else secrets.token_urlsafe(16), **values,
     }  # fmt: skip
     db.session.execute(
-        insert(Endpoint).values(row).on_conflict_do_update(index_elements=["tenant_id", "installation_id"], set_=values)
+        insert(Endpoint)
+        .values(row)
+        .on_conflict_do_update(
+            index_elements=["tenant_id", "installation_id"],
+            # One that works goes on working.
+            set_={**values, "state": case((Endpoint.registered_at.is_not(None), "active"), else_=values["state"])},
+        )
     )
     endpoint = find(tenant_id, installation.id)
     assert endpoint is not None
@@ -286,4 +292,4 @@ def note_failure(tenant_id: uuid.UUID, endpoint_id: uuid.UUID, error: ConnectorE
 def forget_subscription(tenant_id: uuid.UUID, endpoint_id: uuid.UUID) -> None:
     """The subscription has been ended at the vendor."""
     endpoint = get(tenant_id, endpoint_id)
-    endpoint.subscription = endpoint.expires_at = endpoint.renew_at = None
+    endpoint.subscription = endpoint.expires_at = endpoint.renew_at = endpoint.registered_at = None

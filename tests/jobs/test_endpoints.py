@@ -99,6 +99,14 @@ def test_activation_makes_the_subscription(scene: Scene) -> None:
     assert list(scene.subscriptions()) == [made["id"]]
 
 
+def test_activating_again_leaves_what_works(scene: Scene) -> None:
+    (made,) = scene.subscriptions()
+    scene.act(lambda: installations.activate(scene.tenant_id, scene.id, user_id=uuid.uuid4()))
+    scene.drain()
+    assert list(scene.subscriptions()) == [made]
+    assert scene.endpoint("state") == "active"
+
+
 def test_w08_the_secret_is_exchanged_at_the_vendor(scene: Scene) -> None:
     (before,) = scene.subscriptions().values()
     scene.act(lambda: endpoints.ask_rotation(scene.tenant_id, scene.id))
