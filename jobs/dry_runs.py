@@ -155,7 +155,7 @@ def _look_at(work: _Work, sight: Sight, stream: StreamState) -> None:
     began, started = now() + work.offset, time.monotonic()
     page = _read(work, stream, at)
     stream.seconds += time.monotonic() - started
-    prepared = pages.prepare(sight.context.mapping, [page], map_all=True, began=began)
+    prepared = pages.prepare(sight.context, [page], map_all=True, began=began)
     with _reading(work.task.tenant_id):
         dry_run_pages.look_at(page_writes.connection(), sight, prepared, work.state.memory, stream.tally)
     stream.checkpoint, stream.state = page.checkpoint.to_json(), "reading"

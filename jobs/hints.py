@@ -159,7 +159,7 @@ def _apply(
     # Only a telling that it was deleted makes of a record that is gone a delete; else full passes see to it.
     deleted = [name for name in seen.gone if taken.about.get(name, ((), False))[1]]
     page = Page(tuple(seen.found.values()), tuple(deleted), Checkpoint.start("incremental", None), True)
-    prepared = pages.prepare(context.mapping, [page], map_all=True, began=began)
+    prepared = pages.prepare(context, [page], map_all=True, began=began)
     handled = {*seen.found, *seen.gone, *seen.refused}
     main = task.key.split(":", 2)[2]
     try:
@@ -174,7 +174,7 @@ def _apply(
                     page, records=tuple(r for r in page.records if r.id not in lost),
                     deleted=tuple(n for n in page.deleted if n not in lost),
                 )  # fmt: skip
-                prepared = pages.prepare(context.mapping, [page], map_all=True, began=began)
+                prepared = pages.prepare(context, [page], map_all=True, began=began)
                 news = {name: link for name, link in news.items() if name not in lost}
             counts = pages.apply_pages(sql, context, prepared, news)
             changed = {*news, *page.deleted}

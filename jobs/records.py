@@ -62,7 +62,7 @@ def apply_record(
     `anyway`: also when it is as it was read last, because something that has never been agreed on is to be joined.
     """
     page = Page(records=(record,), deleted=(), checkpoint=Checkpoint.start("incremental", None), last=True)
-    prepared = pages.prepare(context.mapping, [page], map_all=True, began=began)
+    prepared = pages.prepare(context, [page], map_all=True, began=began)
     # The checkpoint of a run that meets it in passing stays where it is.
     alone = replace(context, run_stream_id=None)
     with transaction():

@@ -229,7 +229,7 @@ def _pages(work: _Work, connector: Connector, context: PageContext, checkpoint: 
             work.slow = time.perf_counter() - started > _AT_ONCE
             found.append(page)
             at = page.checkpoint
-        return pages.prepare(context.mapping, found, map_all=work.changing, began=began)
+        return pages.prepare(context, found, map_all=work.changing, began=began)
 
     with outside(), ThreadPoolExecutor(1, thread_name_prefix="prefetch") as pool:
         ahead: Future[Prepared] | None = None

@@ -83,8 +83,9 @@ class Tally:
         """Count pages and what would become of their records."""
         self.counts.add(counts)
         self.matched += found.unchanged + len(plan.stale) + sum(w.operation != "created" for w in plan.writes)
-        for external_id, reason in found.filtered:
-            self.leave_out("filter", None, reason, external_id, title_of(prepared.records[external_id].data))
+        for left in found.filtered:
+            title = title_of(prepared.records[left.external_id].data)
+            self.leave_out("filter", None, left.reason, left.external_id, title)
         for failure in found.failures:
             self._fail(failure)
         for write in plan.writes:

@@ -40,7 +40,12 @@ class Told:
 
 def tell(tenant_id: uuid.UUID) -> datetime | None:
     """Queue what is to be said about a tenant's installations now; return when to look again. Workers only."""
-    rows = {row.id: row for row in db.session.scalars(scoped(InstallationStatus, tenant_id).with_for_update())}
+    rows = {
+        row.id: row
+        for row in db.session.scalars(
+            scoped(InstallationStatus, tenant_id).order_by(InstallationStatus.id).with_for_update()
+        )
+    }
     decision = decide([_standing(row) for row in rows.values()], now())
     told = {uuid.UUID(key): rows[uuid.UUID(key)].word for key in (*decision.bad, *decision.over)}
     if told:

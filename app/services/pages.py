@@ -30,9 +30,20 @@ from app.sync.deletes import judge
 from app.sync.hashes import digest
 from app.sync.keys import keys_in, normalise
 from app.sync.plan import Incoming, Known, Linked, Plan, plan_page
-from connectors.sdk import CompiledMapping, External, Mapped, Page
+from connectors.sdk import External, Mapped, Page
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """A record that a filter leaves out, and why."""
+
+    external_id: str
+    reason: str
+
+
+Made = Incoming | Failure | Filtered
 
 
 @dataclass(frozen=True)
@@ -45,7 +56,7 @@ class Prepared:
     pages: tuple[Page, ...]
     records: dict[str, External]
     hashes: dict[str, bytes]
-    mapped: dict[str, Mapped]
+    made: dict[str, Made]
     began: datetime | None = None
 
     @property
@@ -55,7 +66,7 @@ class Prepared:
 
 
 def prepare(
-    mapping: CompiledMapping, pages: Sequence[Page], *, map_all: bool, began: datetime | None = None
+    context: PageContext, pages: Sequence[Page], *, map_all: bool, began: datetime | None = None
 ) -> Prepared:  # fmt: skip
     """Prepare pages; `map_all` where most of their records are likely to have changed. Needs no database."""
     records: dict[str, External] = {}
@@ -64,18 +75,45 @@ def prepare(
         for external_id in page.deleted:
             records.pop(external_id, None)
     hashes = {external_id: digest(record.data) for external_id, record in records.items()}
-    mapped = {external_id: mapping.apply(record.data) for external_id, record in records.items()} if map_all else {}
-    return Prepared(tuple(pages), records, hashes, mapped, began)
+    made = {name: _make(context, record, hashes[name]) for name, record in records.items()} if map_all else {}
+    return Prepared(tuple(pages), records, hashes, made, began)
+
+
+def _make(context: PageContext, record: External, source_hash: bytes) -> Made:
+    mapped = context.mapping.apply(record.data)
+    return _failure(context, record, mapped) if mapped.failed else _take(context, record, source_hash, mapped.values)
+
+
+def _take(
+    context: PageContext, record: External, source_hash: bytes, values: dict[str, Any],
+    given: Mapping[str, Any] = _NOTHING,
+) -> Incoming | Filtered:  # fmt: skip
+    """Return a record whose values fit, unless a filter leaves it out; `given` are those that a person has corrected."""
+    whole = {**values, **given} if given else values
+    reason = context.left_out(whole) if context.left_out else None
+    if reason:
+        return Filtered(record.id, reason)
+    keys = keys_in(whole, context.match_keys)
+    return Incoming(record.id, values, source_hash, record.version, keys, record.updated_at, given)
 
 
 @dataclass
 class Sorted:
-    """The records of pages: those to plan for, those that cannot be mapped, and (external id, reason) left out."""
+    """The records of pages: those to plan for, those that cannot be mapped, and those left out."""
 
     incoming: list[Incoming] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     unchanged: int = 0
-    filtered: list[tuple[str, str]] = field(default_factory=list)
+    filtered: list[Filtered] = field(default_factory=list)
+
+    def add(self, made: Made) -> None:
+        """Add one record where it belongs."""
+        if isinstance(made, Incoming):
+            self.incoming.append(made)
+        elif isinstance(made, Failure):
+            self.failures.append(made)
+        else:
+            self.filtered.append(made)
 
 
 def apply_pages(
@@ -179,28 +217,9 @@ def sort(context: PageContext, prepared: Prepared, news: Mapping[str, Linked | N
         Failure(bad.id or f"page-{page}-{n}", "no_id", None, bad.reason, "", bad.data) for n, bad in enumerate(rejected)
     ]
     for external_id, record in prepared.records.items():
-        if external_id not in news:
-            continue
-        mapped = prepared.mapped.get(external_id) or context.mapping.apply(record.data)
-        if mapped.failed:
-            found.failures.append(_failure(context, record, mapped))
-            continue
-        _take(context, prepared, found, record, mapped.values)
+        if external_id in news:
+            found.add(prepared.made.get(external_id) or _make(context, record, prepared.hashes[external_id]))
     return found
-
-
-def _take(
-    context: PageContext, prepared: Prepared, found: Sorted, record: External, values: dict[str, Any],
-    given: Mapping[str, Any] = _NOTHING,
-) -> None:  # fmt: skip
-    """Add a record whose values fit, unless a filter leaves it out; `given` are those that a person has corrected."""
-    whole = {**values, **given} if given else values
-    reason = context.left_out(whole) if context.left_out else None
-    if reason:
-        found.filtered.append((record.id, reason))
-        return
-    keys, source_hash = keys_in(whole, context.match_keys), prepared.hashes[record.id]
-    found.incoming.append(Incoming(record.id, values, source_hash, record.version, keys, record.updated_at, given))
 
 
 def _correct(sql: Raw, context: PageContext, prepared: Prepared, found: Sorted) -> None:
@@ -222,7 +241,7 @@ def _correct(sql: Raw, context: PageContext, prepared: Prepared, found: Sorted) 
             rest = Mapped(mapped.values, tuple(left), failed=True)
             found.failures.append(_failure(context, record, rest))
         else:
-            _take(context, prepared, found, record, mapped.values, given)
+            found.add(_take(context, record, prepared.hashes[external_id], mapped.values, given))
 
 
 def _failure(context: PageContext, record: External, mapped: Mapped) -> Failure:

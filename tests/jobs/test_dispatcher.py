@@ -128,7 +128,7 @@ def test_work_goes_on_after_ticks_that_failed(environment: dict[str, str], lane:
         owner.execute("ALTER TABLE schedules_away RENAME TO schedules")
     wait_for(lambda: lane.row("state") == ("ready",), 10, every=0.01, about="the sweep")
     process.stop()
-    assert holders(owner) == []
+    wait_for(lambda: holders(owner) == [], 10, every=0.01, about="PostgreSQL to notice that it has gone")
 
 
 def test_each_slot_fires_once_even_with_two_that_tick(

@@ -1,5 +1,7 @@
 """E-mail about installations: grouped, once however often the task runs, only to those who want it."""
 
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -111,3 +113,31 @@ def test_a_message_holds_the_words_of_the_problem(post: Post) -> None:
     assert "HubSpot needs you" in text
     assert "HubSpot no longer accepts the access.\nConnect it again." in text
     assert f"/installations/{post.installation_id}" in text
+
+
+def test_a_change_of_status_and_its_message_do_not_wait_for_each_other(post: Post) -> None:
+    """Who changes a status has its row and wants the task: red, as a deadlock, when the job takes its task first."""
+    post.block()
+    post.owner.execute("UPDATE installation_status SET changed_at = now() - interval '5 min'")
+    post.owner.execute("UPDATE tasks SET due_at = now() WHERE kind = 'notify'")
+    held, failures = threading.Event(), list[Exception]()
+
+    def change() -> None:
+        with psycopg.connect(post.owner.info.dsn) as person:
+            person.execute("SELECT 1 FROM installation_status FOR UPDATE")
+            held.set()
+            time.sleep(1)
+            person.execute("SET LOCAL lock_timeout = '2s'")
+            try:
+                person.execute("UPDATE tasks SET rerun = true WHERE kind = 'notify' AND state = 'leased'")
+            except psycopg.Error as error:
+                failures.append(error)
+                person.rollback()
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    held.wait(5)
+    drain_module.drain("send")
+    changing.join(10)
+    assert failures == []
+    assert post.mails() == ["HubSpot needs you"]

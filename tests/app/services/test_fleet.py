@@ -181,7 +181,7 @@ def test_a_page_with_records_left_out_shows_before_the_run_has_ended(site: Site,
             installation = runs.get_installation(site.tenant_id, site.id)
             manifest = listings.manifest_of(installation.listing_version_id)
             context = passes.open_context(site.tenant_id, installation, "contacts", manifest)
-        prepared = pages.prepare(context.mapping, [page], map_all=True)
+        prepared = pages.prepare(context, [page], map_all=True)
         with transaction():
             sql, _, news = page_writes.open_page(task, None, context, prepared.hashes)
             pages.apply_pages(sql, context, prepared, news)

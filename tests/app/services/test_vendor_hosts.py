@@ -31,7 +31,7 @@ def installation_id(app: Flask, tenant_id: uuid.UUID, owner: Owner) -> uuid.UUID
 
 
 def hosts(owner: Owner) -> dict[str, str | None]:
-    return dict(owner.execute("SELECT kind, host FROM tasks").fetchall())
+    return dict(owner.execute("SELECT kind, host FROM tasks WHERE kind <> 'notify'").fetchall())
 
 
 def test_the_host_is_that_of_the_origin(
