@@ -123,12 +123,17 @@ def _is_tried(failed: FailedRecord, active: bool) -> bool:
 @requires("member")
 def act(installation_id: uuid.UUID, failed_id: uuid.UUID, act: str) -> Response:
     failed = _find(installation_id, failed_id)
+    if act == "retry" and failed.state != "resolved" and failed.code == failed_records.IN_DOUBT:
+        raise ConflictError("It is not known whether this record is there already. Decide that first.")
     with transaction():
         if act == "ignore":
             failed_records.ignore(failed.tenant_id, failed_id)
-        elif not failed_records.retry(failed.tenant_id, installation_id, failed_id):
-            raise ConflictError("It is not known whether this record is there already. Decide that first.")
-    flash("The record is tried again." if act == "retry" else "The record is left out from now on.")
+            said = "The record is left out from now on."
+        else:
+            # It may have been put right since the page was shown.
+            tried = failed_records.retry(failed.tenant_id, installation_id, failed_id)
+            said = "The record is tried again." if tried else "The record is in sync by now."
+    flash(said)
     return go(_address(installation_id, failed_id if request.form.get("stay") else None))
 
 
