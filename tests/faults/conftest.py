@@ -67,6 +67,9 @@ class Site:
 
     def check(self) -> dict[str, int]:
         """Return the counts every fault test asserts: nothing lost, nothing applied twice."""
+        # A run is done a moment before the task that made it.
+        leased = "SELECT count(*) FROM tasks WHERE state = 'leased'"
+        wait_for(lambda: self.ask(leased)[0] == 0, 20, about="the tasks under way")
         row = self.ask(
             "SELECT (SELECT count(*) FROM records WHERE deleted_at IS NULL), (SELECT count(*) FROM changes), "
             "(SELECT count(DISTINCT external_id) FROM links), (SELECT sum(read) FROM run_streams), "
