@@ -49,7 +49,7 @@ def tell(tenant_id: uuid.UUID) -> datetime | None:
     decision = decide([_standing(row) for row in rows.values()], now())
     told = {uuid.UUID(key): rows[uuid.UUID(key)].word for key in (*decision.bad, *decision.over)}
     if told:
-        _send(tenant_id, decision, told)
+        _send(tenant_id, decision, told, {row.id: row.told_status or "healthy" for row in rows.values()})
         for installation_id, status in told.items():
             mine = (InstallationStatus.tenant_id == tenant_id, InstallationStatus.id == installation_id)
             write(update(InstallationStatus).where(*mine).values(told_status=status, told_at=now()))
@@ -63,7 +63,9 @@ def _standing(row: InstallationStatus) -> Standing:
     return Standing(str(row.id), word, since, row.told_status, row.told_at)
 
 
-def _send(tenant_id: uuid.UUID, decision: Decision, told: dict[uuid.UUID, str]) -> None:
+def _send(
+    tenant_id: uuid.UUID, decision: Decision, told: dict[uuid.UUID, str], before: dict[uuid.UUID, str]
+) -> None:  # fmt: skip
     words = _words(tenant_id, told)
     bad = [words[uuid.UUID(key)] for key in decision.bad if uuid.UUID(key) in words]
     over = [words[uuid.UUID(key)] for key in decision.over if uuid.UUID(key) in words]
@@ -71,8 +73,8 @@ def _send(tenant_id: uuid.UUID, decision: Decision, told: dict[uuid.UUID, str]) 
     for member, user in db.session.execute(query):
         preference = preference_of(member.notify, member.role)
         mine = [one for one in bad if wants(preference, one.status)]
-        # Who was told of the trouble hears of its end; of what was only incomplete nobody with "action" was told.
-        ended = over if preference == "problems" or (preference == "action" and mine) else []
+        # Who was told of the trouble hears of its end.
+        ended = [one for one in over if wants(preference, before[one.id])]
         if mine or ended:
             mails.send(tenant_id, user.email, subject_of(mine, ended), "notice", bad=mine, over=ended)
 

@@ -101,6 +101,9 @@ def test_each_is_told_what_they_want(post: Post, chosen: str | None, sent: int) 
     post.block()
     post.pass_minutes(2)
     assert len(post.mails()) == sent
+    post.heal()
+    post.pass_minutes(10)
+    assert len(post.mails()) == 2 * sent  # Who was told of it hears of its end.
 
 
 def test_a_message_holds_the_words_of_the_problem(post: Post) -> None:
