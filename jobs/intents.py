@@ -5,6 +5,8 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from flask import current_app
+
 from app import log
 from app.clock import now
 from app.services import (
@@ -35,7 +37,7 @@ from jobs.intent_sending import Outcome as Sent
 from jobs.records import apply_record
 from jobs.vendor import vendor_session
 
-# Longer than this no answer waits to be written down: the lease is renewed with it.
+# Longer than this no answer waits to be written down.
 _SETTLE_AFTER = 3.0
 _PAUSE = 30.0
 _logger = log.logger(__name__)
@@ -156,11 +158,13 @@ def _send_all(work: _Work, context: PageContext, sendings: list[Sending]) -> Non
     groups = Sender(work.connector, work.session, context).together(sendings)
     grouped = {item.id for group in groups for item in group}
     rest, since = [*groups, *([item] for item in sendings if item.id not in grouped)], time.monotonic()
+    # The lease is renewed with it: a batch that takes longer than the lease would be lost and sent again for ever.
+    settle_after = min(_SETTLE_AFTER, current_app.extensions["settings"].lease_seconds / 4)
     try:
         while rest and not work.slice.stopping:
             done += _send(work, context, rest[0])
             rest.pop(0)
-            if time.monotonic() - since > _SETTLE_AFTER:
+            if time.monotonic() - since > settle_after:
                 _settle(work, context, done)
                 done, since = [], time.monotonic()
     except StopError as stop:

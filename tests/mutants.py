@@ -52,6 +52,11 @@ MUTANTS = (
         "        return Verdict(True, False)\n    return Verdict(True, False)", "tests/app/sync/test_deletes.py",
     ),
     Mutant(
+        "answers written down within the lease", "jobs/intents.py",
+        'min(_SETTLE_AFTER, current_app.extensions["settings"].lease_seconds / 4)', "99.0",
+        f"{_UPDATES}::test_a_batch_that_takes_longer_than_a_lease_keeps_its_lease",
+    ),
+    Mutant(
         "If-Match", "connectors/sdk/writing.py", 'if guard.kind == "if_match" and record.version:', "if False:",
         "tests/counterparts/test_two_way_on_kinto.py::test_the_same_field_changed_on_both_sides_waits_for_a_person",
     ),

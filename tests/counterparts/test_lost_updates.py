@@ -1,8 +1,10 @@
 """Updates that meet a change over there, come back, come back in another form, or are changed back (D02-D11)."""
 
+import time
 from collections.abc import Callable
 
 import pytest
+from flask import Flask
 
 from app.services import runs
 from tests.app.sync.model.vendor import Traits
@@ -41,6 +43,26 @@ def test_the_same_field_changed_between_our_read_and_our_write_is_asked_about(pa
     expected = 5 if traits is ETAGS else 4
     assert row == [(expected, expected, "ours", "theirs")]
     assert len(sides.vendor.taken) == (5 - expected)
+
+
+def test_a_batch_that_takes_longer_than_a_lease_keeps_its_lease(
+    pair: MakePair, apps: dict[str, Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever takes it over finds all of it in doubt and sends it again, which takes as long: it would never end."""
+    sides = pair(ETAGS, records=20)
+    short = apps["worker"].extensions["settings"].model_copy(update={"lease_seconds": 1.0})
+    monkeypatch.setitem(apps["worker"].extensions, "settings", short)
+    left: list[float] = []
+
+    def slow(_operation: str) -> None:
+        time.sleep(0.1)
+        left.append(sides.one("SELECT extract(epoch FROM min(lease_until) - now()) FROM tasks WHERE state = 'leased'"))
+
+    sides.served.faults = slow
+    sides.edit(sides.ids(), a="ours")
+    sides.settle()
+    assert len(left) == 20
+    assert min(left) > 0
 
 
 def test_an_open_conflict_keeps_no_other_field_back(pair: MakePair) -> None:
