@@ -120,9 +120,11 @@ def number(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return a length of time as a clock shows it: "4:02", "1:02:03"."""
+    """Return a length of time as a clock shows it: "4:02", "1:02:03"; what is over within a second as "0.4 s"."""
     if seconds is None:
         return ""
+    if seconds < 1:
+        return f"{max(seconds, 0.1):.1f} s"
     whole = int(seconds)
     minutes, rest = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)

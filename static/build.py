@@ -1,6 +1,6 @@
 """Makes the vendored front-end files from npm packages; run when a version changes.
 
-    npm pack htmx.org@2.0.11 @tabler/core@1.6.1 @tabler/icons@3.51.0 @fontsource-variable/inter@5.3.0
+    npm pack htmx.org@2.0.11 @tabler/core@1.6.1 @tabler/icons@3.51.0 @fontsource-variable/inter@5.3.0 uplot@1.6.32
     (unpack each into FOLDER/<name>)    python static/build.py FOLDER
 
 Tabler is cut to the rules our templates use; icons become one sprite.
@@ -119,6 +119,8 @@ def main(folder: Path) -> None:
     css = re.sub(r"/\*.*?\*/|@charset[^;]*;", "", (folder / "core/dist/css/tabler.min.css").read_text(), flags=re.S)
     (STATIC / "vendor/tabler-1.6.1.css").write_text(purge(css, classes))
     shutil.copy(folder / "htmx/dist/htmx.min.js", STATIC / "vendor/htmx-2.0.11.min.js")
+    shutil.copy(folder / "uplot/dist/uPlot.iife.min.js", STATIC / "vendor/uplot-1.6.32.min.js")
+    shutil.copy(folder / "uplot/dist/uPlot.min.css", STATIC / "vendor/uplot-1.6.32.css")
     for part in ("latin", "latin-ext"):
         name = f"inter-{part}-wght-normal.woff2"
         shutil.copy(folder / "inter/files" / name, STATIC / "vendor" / name)

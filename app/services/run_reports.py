@@ -30,6 +30,11 @@ class RunRow:
         return self.sums["created"] + self.sums["updated"] + self.sums["linked"]
 
     @property
+    def total(self) -> int:
+        """Records that were written or refused: what a bar of the chart is high."""
+        return self.written + self.sums["failed"]
+
+    @property
     def seconds(self) -> float | None:
         """How long it took, or has taken until now."""
         if self.run.started_at is None:

@@ -46,7 +46,7 @@ def show(installation_id: uuid.UUID) -> Response:
     live = context["overview"].live_run
     flows_out = any(stream.enabled and stream.direction != "in" for stream in context["streams"])
     return render(
-        "installations/show.html", tab="overview", rows=run_reports.list_runs(tenant_id, installation_id, limit=24),
+        "installations/show.html", tab="overview", rows=run_reports.list_runs(tenant_id, installation_id, limit=48),
         progress=run_reports.get_progress(tenant_id, live.id) if live else None,
         counts=run_reports.counts(tenant_id, installation_id),
         outgoing=run_reports.count_outgoing(tenant_id, installation_id) if flows_out else None,

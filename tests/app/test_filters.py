@@ -38,8 +38,11 @@ def test_counts_have_thousands_separators(value: int | None, text: str) -> None:
     assert number(value) == text
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(None, ""), (3, "0:03"), (242, "4:02"), (3723, "1:02:03")])
-def test_a_duration_reads_as_a_clock(seconds: int | None, text: str) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, ""), (0.38, "0.4 s"), (0.0, "0.1 s"), (1, "0:01"), (3, "0:03"), (242, "4:02"), (3723, "1:02:03")],
+)
+def test_a_duration_reads_as_a_clock(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
 
 
