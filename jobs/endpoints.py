@@ -78,7 +78,8 @@ def _keep(
     connector, session = vendor_session(task.tenant_id, installation.id)
     known = endpoint.subscription
     again = bool(silence.missed)
-    if known and silence.began and not _is_there(connector, session, hooks, known):
+    gone = bool(known and silence.began and not _is_there(connector, session, hooks, known))
+    if gone:
         known = None
     if known and not endpoint.rotate and not again:
         if endpoint.renew_at is None or endpoint.renew_at > now():
@@ -88,6 +89,10 @@ def _keep(
             _keep_answer(task, endpoint, hooks, answer, subscription=known)
             return
     _subscribe(task, endpoint, connector, session, hooks, url, before=known)
+    if gone:
+        with transaction():
+            tasks.fence(task)
+            silences.tell_gone(installation)
 
 
 def _is_there(connector: Connector, session: Session, hooks: Webhooks, subscription: str) -> bool:

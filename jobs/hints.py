@@ -10,7 +10,7 @@ from flask import current_app
 from app.clock import now
 from app.db import clock_offset
 from app.models.installations import Installation
-from app.services import hints, page_writes, pages, passes, problems, runs, tasks
+from app.services import hints, page_writes, pages, passes, problems, runs, silences, tasks
 from app.services.hints import Taken
 from app.services.page_context import PageContext, QuestionError
 from app.services.tasks import Again, Done, LeasedTask, Outcome
@@ -81,6 +81,7 @@ def _resync(task: LeasedTask, taken: Taken) -> Outcome:
     runs.start_run(task.tenant_id, task.ref, trigger="webhook")
     sql = page_writes.connection()
     hints.settle(sql, task.tenant_id, {"applied": taken.hint_ids([""])})
+    silences.hear(task.tenant_id, task.ref)
     return Done()
 
 
@@ -189,6 +190,7 @@ def _apply(
                 if name in handled:
                     hints.give_up(task.tenant_id, taken.hint_ids([name]), "failed", sentence)
             hints.end_beside(sql, task, taken, (handled & ours) - anew, anew | (ours & set(seen.missed)))
+            silences.hear(task.tenant_id, installation.id)
             if counts.conflicts:
                 problems.sum_up_conflicts(task.tenant_id, installation.id)
     except QuestionError:

@@ -2,9 +2,9 @@
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from app.clock import now
 from app.db import db, write
@@ -18,8 +18,11 @@ from app.tenancy import scoped
 
 _SAID = {
     "action_needed": "needs you", "failing": "is failing", "late": "is late", "incomplete": "is incomplete",
-    "healthy": "is healthy again",
+    "healthy": "is healthy again", "webhooks_silent": "missed webhooks",
 }  # fmt: skip
+
+# So long a problem that changes no status is not told of again.
+_QUIET = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,19 @@ def tell(tenant_id: uuid.UUID) -> datetime | None:
             write(update(InstallationStatus).where(*mine).values(told_status=status, told_at=now()))
     lates = [row.late_at for row in rows.values() if row.status == "healthy" and row.late_at and row.late_at > now()]
     return min((moment for moment in (*lates, decision.look_at) if moment), default=None)
+
+
+def tell_problem(tenant_id: uuid.UUID, installation: Installation, code: str, message: str, fix: str) -> None:
+    """Queue a message about a problem that changes no status, unless its like was told of within a day. Workers only."""
+    mine = (Problem.tenant_id == tenant_id, Problem.installation_id == installation.id, Problem.code == code)
+    before = select(func.count()).select_from(Problem).where(*mine, Problem.created_at > now() - _QUIET)
+    if (db.session.scalar(before) or 0) > 1:
+        return
+    told = Told(installation.id, installation.name, code, message, fix)
+    query = select(Membership, User).join(User, User.id == Membership.user_id).where(Membership.tenant_id == tenant_id)
+    for member, user in db.session.execute(query):
+        if preference_of(member.notify, member.role) == "problems":
+            mails.send(tenant_id, user.email, told.headline, "notice", bad=[told], over=[])
 
 
 def _standing(row: InstallationStatus) -> Standing:

@@ -35,10 +35,10 @@ def open_problem(
     run_id: uuid.UUID | None = None,
     stops_sync: bool = False,
     seen_at: datetime | None = None,
-) -> None:
+) -> bool:
     """Open a problem, or count one more of an open one with the same signature (`count` sets it instead).
 
-    `seen_at` is when it was met last, now unless it is told.
+    Return whether it is a new one. `seen_at` is when it was met last, now unless it is told.
     """
     row: dict[str, Any] = {
         "tenant_id": tenant_id, "id": new_id(), "installation_id": installation_id, "signature": signature or code,
@@ -49,13 +49,14 @@ def open_problem(
     statement = insert(Problem).values(row)
     fresh = {name: statement.excluded[name] for name in ("message", "fix", "detail", "run_id", "last_seen_at")}
     counted = statement.excluded["count"] if count else Problem.count + 1
-    db.session.execute(
+    kept = db.session.scalar(
         statement.on_conflict_do_update(
             index_elements=["tenant_id", "installation_id", "signature"],
             index_where=_OPEN_INDEX,
             set_={**fresh, "count": counted, "stops_sync": statement.excluded["stops_sync"]},
-        )
+        ).returning(Problem.id)
     )
+    return kept == row["id"]
 
 
 def close(tenant_id: uuid.UUID, installation_id: uuid.UUID, code: str, *, by: Proof) -> None:

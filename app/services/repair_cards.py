@@ -172,6 +172,15 @@ def _drift(place: _Place) -> Card:
     return Card(why, "It closes once each field is decided.", act)
 
 
+def _silent(place: _Place) -> Card:
+    why = (
+        f"{place.vendor} ended the subscription, or its webhooks did not get here. Runs find every change all the same, "
+        "only later."
+    )
+    act = Act("Show the webhooks", f"{place.base}/webhooks")
+    return Card(why, f"It closes with the next webhook of {place.vendor} that is verified.", act)
+
+
 def _conflicts(place: _Place) -> Card:
     act = Act("Show the conflicts", f"/conflicts?installation={place.problem.installation_id}&stream={place.stream}")
     why = f"The same fields were changed here and in {place.vendor}, and the rule of this data is to ask."
@@ -202,4 +211,5 @@ _CARDS: dict[str, Callable[[_Place], Card]] = {
     "retry_later": _down, "connector_bug": _our_fault, "gave_up": _our_fault, "pause_ahead": _pause_ahead,
     "paused_by_itself": _paused, "deletes_ask": _deletes, "promise_ask": _promise, "deletes_out_ask": _deletes_out,
     "schema_drift": _drift, "conflicts_open": _conflicts, "records_refused": _records,
+    "webhooks_silent": _silent,
 }  # fmt: skip

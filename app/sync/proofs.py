@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-Proof = Literal["run", "stream", "test", "write", "decided", "settled", "resumed", "removed", "moved"]
+Proof = Literal["run", "stream", "test", "write", "decided", "settled", "resumed", "removed", "moved", "webhook"]
 
 # What people read of a problem that is closed.
 SENTENCES: dict[Proof, str] = {
@@ -15,12 +15,14 @@ SENTENCES: dict[Proof, str] = {
     "resumed": "The installation was resumed.",
     "removed": "The installation was removed.",
     "moved": "It is part of another problem now.",
+    "webhook": "A webhook came.",
 }
-# However well a run reads: these close when a write is accepted, their records are in order, or somebody has decided.
+# However well a run reads: these close when a write is accepted, their records are in order, a webhook
+# comes, or somebody has decided.
 NOT_BY_RUN = frozenset(
     {
         "records_refused", "conflicts_open", "schema_drift", "deletes_ask", "promise_ask", "deletes_out_ask",
-        "write_forbidden",
+        "write_forbidden", "webhooks_silent",
     }
 )  # fmt: skip
 # What a test of the connection proves: it reads of every stream. Where one stream alone is forbidden, its own read does.

@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 
 from app.clock import now
-from app.services import connections, credentials, endpoints, installations
+from app.services import accounts, connections, credentials, delivery_log, endpoints, installations, runs
 from app.sync import silence
 from app.tenancy import bind_tenant
 from app.transaction import transaction
@@ -18,6 +18,7 @@ from connectors.sdk import Secret
 from connectors.sdk.oauth import TokenSet
 from jobs import drain as drain_module
 from tests.connectors.sandbox.running import Running
+from tests.factories.endpoints import Hook
 from tests.factories.tenants import make_tenant
 
 Owner = psycopg.Connection[Any]
@@ -30,6 +31,9 @@ class Scene:
         self.apps, self.owner, self.vendor = apps, owner, vendor
         vendor.store.execute("DELETE FROM records WHERE object <> 'contacts' OR rowid % 100 <> 1")
         self.tenant_id = make_tenant(apps)
+        with apps["owner"].app_context(), bind_tenant(self.tenant_id), transaction():
+            user = accounts.make_user("maja@example.com", "Maja Lindqvist", "a long password")
+            accounts.add_member(self.tenant_id, user.id, "admin")
         with apps["web"].app_context(), bind_tenant(self.tenant_id), transaction():
             made = installations.create_installation(self.tenant_id, "sandbox", user_id=uuid.uuid4())
             connection = connections.get_connection(self.tenant_id, made.connection_id)
@@ -56,6 +60,20 @@ class Scene:
     def endpoint(self, *columns: str) -> Any:
         row = self.owner.execute(f"SELECT {', '.join(columns)} FROM endpoints").fetchone()
         return row[0] if row and len(row) == 1 else row
+
+    def problems(self) -> list[tuple[Any, ...]]:
+        return self.owner.execute(
+            "SELECT state, message, count, closed_by FROM problems WHERE code = 'webhooks_silent' ORDER BY id"
+        ).fetchall()
+
+    def mails(self) -> list[str]:
+        return [row[0] for row in self.owner.execute("SELECT subject FROM mails ORDER BY id").fetchall()]
+
+    def tell(self, number: int, kind: str = "updated") -> int:
+        """Let the vendor send a webhook, signed with the newest secret."""
+        hook = Hook(self.tenant_id, self.id, self.endpoint("address"), self.secrets()[0])
+        event = {**hook.event(number), "type": kind}
+        return int(hook.send(self.apps["web"].test_client(), event).status_code)
 
     def subscriptions(self) -> dict[str, Any]:
         return self.vendor.store.all_of("subscription")
@@ -180,6 +198,64 @@ def test_a_silence_is_looked_into_and_says_what_was_missed(scene: Scene) -> None
     assert after != before
 
 
+def miss(scene: Scene) -> None:
+    """Let three changes come without a webhook, and a silence in which they are found."""
+    scene.drain("sync")
+    names = [row[0] for row in scene.vendor.store.execute("SELECT id FROM records WHERE deleted = 0")]
+    quiet(scene)
+    for name in names[:3]:
+        scene.vendor.store.save("contacts", name, {"firstname": str(uuid.uuid4())})
+    scene.again()
+    scene.drain("sync")
+    scene.again()
+
+
+def test_what_was_missed_is_a_problem_until_the_next_webhook(scene: Scene) -> None:
+    miss(scene)
+    said = "Sandbox CRM sent no webhooks of 3 changes"
+    assert scene.problems() == [("open", said, 3, None)]
+    assert scene.owner.execute("SELECT stops_sync FROM problems").fetchone() == (False,)
+    assert scene.mails() == ["Sandbox CRM missed webhooks"]
+    scene.act(lambda: runs.start_run(scene.tenant_id, scene.id, trigger="manual"))
+    scene.drain("sync")
+    scene.again()
+    assert scene.problems() == [("open", said, 3, None)], "a run proves nothing about webhooks"
+    assert scene.tell(1) == 200
+    scene.drain()
+    assert scene.problems() == [("closed", said, 3, "A webhook came.")]
+
+
+def test_a_replay_of_what_came_before_the_silence_closes_nothing(scene: Scene) -> None:
+    miss(scene)
+    scene.tell(1)
+    scene.drain()
+    scene.owner.execute("UPDATE problems SET state = 'open', last_seen_at = clock_timestamp()")
+    scene.act(lambda: delivery_log.replay_one(*both(scene)))
+    scene.drain()
+    assert [row[0] for row in scene.problems()] == ["open"]
+
+
+def both(scene: Scene) -> tuple[Any, Any, uuid.UUID]:
+    """Return endpoint, installation and the one delivery that came with a body."""
+    endpoint = endpoints.find(scene.tenant_id, scene.id)
+    assert endpoint
+    row = scene.owner.execute("SELECT id FROM deliveries WHERE body IS NOT NULL").fetchone()
+    assert row
+    return endpoint, installations.get_installation(scene.tenant_id, scene.id), row[0]
+
+
+def test_silences_that_come_and_go_are_told_once_a_day(scene: Scene) -> None:
+    miss(scene)
+    scene.tell(1)
+    scene.drain()
+    scene.owner.execute("DELETE FROM hints")
+    scene.owner.execute("DELETE FROM deliveries")
+    scene.owner.execute("UPDATE endpoints SET silence_checked_at = NULL")
+    miss(scene)
+    assert [row[0] for row in scene.problems()] == ["closed", "open"]
+    assert len(scene.mails()) == 1
+
+
 def test_a_silence_without_loss_leaves_the_subscription(scene: Scene) -> None:
     scene.drain("sync")
     before = list(scene.subscriptions())
@@ -188,6 +264,7 @@ def test_a_silence_without_loss_leaves_the_subscription(scene: Scene) -> None:
     scene.drain("sync")
     scene.again()
     assert scene.endpoint("missed") == 0
+    assert scene.problems() == []
     assert list(scene.subscriptions()) == before
     count = scene.owner.execute("SELECT count(*) FROM runs").fetchone()
     scene.again()
@@ -203,6 +280,15 @@ def test_a_subscription_that_is_gone_is_made_anew_at_once(scene: Scene) -> None:
     (after,) = scene.subscriptions()
     assert after != before
     assert scene.endpoint("state") == "active"
+    said = "Sandbox CRM had no subscription for webhooks any more"
+    assert scene.problems() == [("open", said, 1, None)]
+    scene.tell(1)
+    # Also where it says nothing for us, and no worker looks at a record because of it.
+    scene.owner.execute("DELETE FROM tasks WHERE kind = 'apply_hint'")
+    scene.drain("sync")
+    scene.again()
+    scene.again()
+    assert scene.problems() == [("closed", said, 1, "A webhook came.")]
 
 
 def test_where_no_schedule_reads_a_run_reconciles_each_day(scene: Scene) -> None:
