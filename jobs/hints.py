@@ -26,14 +26,17 @@ from jobs.vendor import vendor_session
 # So long one slice fetches; the records it has taken beside its own are not due again before twice that.
 _SECONDS = 5.0
 _LATER = "Read by the next full pass."
+_EMPTY = "What came does not hold the record. The next run reads it."
 
 
 @dataclass
 class _Seen:
-    """What the other side has answered: records, those that are gone, those it has refused, those not reached."""
+    """What the other side has said: records, those that are gone, those no newer than ours, those it has refused, those
+    not reached."""
 
     found: dict[str, External] = field(default_factory=dict)
     gone: list[str] = field(default_factory=list)
+    old: set[str] = field(default_factory=set)
     refused: dict[str, str] = field(default_factory=dict)
     missed: list[str] = field(default_factory=list)
     error: ConnectorError | None = None
@@ -151,6 +154,10 @@ def _carried(task: LeasedTask, taken: Taken, connector: Connector, names: list[s
             link = links.get(name)
             if is_newer(record.version, known.version if known else link.external_version if link else None):
                 seen.found[name] = record
+            else:
+                seen.old.add(name)
+    seen.old -= {*seen.found, *seen.gone}
+    seen.refused = {name: _EMPTY for name in names if name not in {*seen.found, *seen.gone, *seen.old}}
     return seen
 
 
@@ -161,7 +168,7 @@ def _apply(
     deleted = [name for name in seen.gone if taken.about.get(name, ((), False))[1]]
     page = Page(tuple(seen.found.values()), tuple(deleted), Checkpoint.start("incremental", None), True)
     prepared = pages.prepare(context, [page], map_all=True, began=began)
-    handled = {*seen.found, *seen.gone, *seen.refused}
+    handled = {*seen.found, *seen.gone, *seen.old, *seen.refused}
     main = task.key.split(":", 2)[2]
     try:
         with transaction():

@@ -179,6 +179,12 @@ MUTANTS = (
         f"{_HINTS}::test_a_delete_is_believed_when_the_record_is_gone",
     ),
     Mutant(
+        "only a newer version, where events carry the record", "jobs/hints.py",
+        "            if is_newer(record.version, known.version if known else link.external_version if link else None):",
+        "            if True:",
+        "tests/jobs/test_carried.py::test_an_older_or_equal_version_that_comes_later_changes_nothing",
+    ),
+    Mutant(
         "no 2xx without a row", "app/views/hooks.py", "        return _DOWN\n", '        return Answer(200, "ok")\n',
         "tests/faults/test_webhooks.py::test_w09_the_database_is_away_for_500_requests",
     ),
