@@ -142,6 +142,14 @@ def about(seconds: float | None) -> str:
     return f"about {timedelta(seconds=seconds) / timedelta(hours=1):.0f} h"
 
 
+def span(seconds: float) -> str:
+    """Return a length of time in words: "15 minutes", "1 hour", "7 days"."""
+    for size, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:.0f} {unit}{'' if seconds == size else 's'}"
+    return f"{seconds:.0f} seconds"
+
+
 def initials(name: str) -> str:
     """Return one or two letters that stand for a name."""
     words = name.split()
@@ -219,7 +227,7 @@ def markdown(text: str) -> Markup:
 def register(flask_app: Flask) -> None:
     """Add the filters and tables to templates."""
     for function in (
-        ago, exact, clock, apart, number, duration, about, initials, monogram, shown, typed, over, lcfirst, type_name,
+        ago, exact, clock, apart, number, duration, about, span, initials, monogram, shown, typed, over, lcfirst, type_name,
         markdown,
     ):  # fmt: skip
         flask_app.jinja_env.filters[function.__name__] = function

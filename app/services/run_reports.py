@@ -9,7 +9,6 @@ from sqlalchemy import func, select
 
 from app.clock import now
 from app.db import db
-from app.models.records import Link
 from app.models.runs import Conflict, FailedRecord, HttpExchange, Run, RunStream
 from app.services import failed_records, intents, runs
 from app.tenancy import scoped
@@ -104,16 +103,13 @@ def get_progress(tenant_id: uuid.UUID, run_id: uuid.UUID, *, at: datetime | None
 class Counts:
     """What the overview of an installation counts."""
 
-    in_sync: int
     changed_today: int
     not_in_sync: int
     conflicts: int
 
 
 def counts(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Counts:
-    """Return the counts of an installation's overview; large ones stop at 100,001."""
-    links = scoped(Link, tenant_id).where(Link.installation_id == installation_id, Link.deleted_at.is_(None))
-    some = links.with_only_columns(Link.id).limit(100_001).subquery()
+    """Return the counts of an installation's overview."""
     changed = (
         select(func.coalesce(func.sum(RunStream.created + RunStream.updated + RunStream.linked + RunStream.deleted), 0))
         .join(Run, (Run.tenant_id == RunStream.tenant_id) & (Run.id == RunStream.run_id))
@@ -131,7 +127,7 @@ def counts(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Counts:
     open_conflicts = select(func.count()).where(
         Conflict.tenant_id == tenant_id, Conflict.installation_id == installation_id, Conflict.state == "open"
     )
-    numbers = (select(func.count()).select_from(some), changed, failed, open_conflicts)
+    numbers = (changed, failed, open_conflicts)
     row = db.session.execute(select(*(query.scalar_subquery() for query in numbers))).one()
     return Counts(*map(int, row))
 

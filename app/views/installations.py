@@ -8,8 +8,9 @@ from werkzeug.wrappers import Response
 
 from app.access import requires, viewer
 from app.errors import AppError
+from app.extensions import settings
 from app.htmx import go, render, stop_polling
-from app.services import installations, listings, problems, repair_cards, run_reports, runs, upgrades
+from app.services import freshness, installations, listings, problems, repair_cards, run_reports, runs, upgrades
 from app.transaction import transaction
 
 blueprint = Blueprint("installations", __name__, url_prefix="/installations")
@@ -49,6 +50,8 @@ def show(installation_id: uuid.UUID) -> Response:
         "installations/show.html", tab="overview", rows=run_reports.list_runs(tenant_id, installation_id, limit=48),
         progress=run_reports.get_progress(tenant_id, live.id) if live else None,
         counts=run_reports.counts(tenant_id, installation_id),
+        moved=freshness.list_streams(tenant_id, installation_id, context["overview"].facts), most=freshness.MOST,
+        host_name=settings().host_name,
         outgoing=run_reports.count_outgoing(tenant_id, installation_id) if flows_out else None,
         cards={problem.id: repair_cards.card_of(problem, context["manifest"]) for problem in context["problems"]},
         newer=upgrades.newer_version(context["installation"]), **context,

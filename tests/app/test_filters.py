@@ -4,7 +4,20 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.filters import RUN_STATE, STATUS, about, ago, duration, exact, initials, markdown, monogram, number, shown
+from app.filters import (
+    RUN_STATE,
+    STATUS,
+    about,
+    ago,
+    duration,
+    exact,
+    initials,
+    markdown,
+    monogram,
+    number,
+    shown,
+    span,
+)
 
 NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 
@@ -90,3 +103,18 @@ def test_each_status_word_has_an_icon_and_a_colour() -> None:
         assert word
         assert icon
         assert colour.startswith("st-")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (900, "15 minutes"),
+        (60, "1 minute"),
+        (3600, "1 hour"),
+        (5400, "90 minutes"),
+        (86_400, "1 day"),
+        (45, "45 seconds"),
+    ],
+)
+def test_a_span_reads_as_words(seconds: float, text: str) -> None:
+    assert span(seconds) == text
