@@ -22,6 +22,9 @@ mutants: $(STAMP) ## take each guard of two-way sync away in a copy, and see its
 bench: $(STAMP) ## print speed as ratios against yardsticks
 	@$(PY) -m tests.bench
 
+seed-large: $(STAMP) ## fill the data of make run with a large deployment (LARGE_SCALE=0.1: a tenth)
+	@$(PY) -m tests.large
+
 check: $(STAMP) ## lint, types, import contracts, templates, security, house tests
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
@@ -50,4 +53,4 @@ $(STAMP): requirements.lock
 		|| $(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
 	@rm -f $(VENV)/.stamp-* && touch $@
 
-.PHONY: help run test soak mutants bench check fix lock clean
+.PHONY: help run test soak mutants bench seed-large check fix lock clean

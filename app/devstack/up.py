@@ -159,7 +159,8 @@ def _check_port(port: int) -> None:
             ) from None
 
 
-def _lock(data: Path) -> IO[str]:
+def hold(data: Path) -> IO[str]:
+    """Hold a data directory until the returned file is closed; StackError while another process does."""
     data.mkdir(parents=True, exist_ok=True)
     handle = (data / "lock").open("w")
     try:
@@ -176,7 +177,7 @@ def run() -> None:
     began = time.monotonic()
     port = int(os.environ.get("PORT", "8000"))
     data = Path(os.environ.get("PATCHBAY_DATA", ".data")).resolve()
-    held = _lock(data)
+    held = hold(data)
     _check_port(port)
     stack = Stack(data, os.environ)
     supervisor = Supervisor(stack, port)
