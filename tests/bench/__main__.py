@@ -2,11 +2,11 @@
 
 import sys
 
-from tests.bench import events, fairness, flat, load, mapping, two_way, webhooks
+from tests.bench import events, fairness, flat, load, mapping, pages, two_way, webhooks
 
 PARTS = {
     "mapping": mapping.main, "load": load.main, "two_way": two_way.main, "fairness": fairness.main, "flat": flat.main,
-    "webhooks": webhooks.main, "events": events.main,
+    "webhooks": webhooks.main, "events": events.main, "pages": pages.main,
 }  # fmt: skip
 
 
