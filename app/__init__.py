@@ -14,6 +14,7 @@ from app.db import db, guard_pool
 VIEWS: tuple[str, ...] = (
     "app.views.auth",
     "app.views.health",
+    "app.views.home",
     "app.views.members",
     "app.views.integration_requests",
     "app.views.profile",

@@ -119,6 +119,13 @@ def number(value: float | None) -> str:
     return "" if value is None else f"{value:,}"
 
 
+def brief(value: int) -> str:
+    """Return a number as short as it can be told where room is small: "8,412", "41 k", "1.2 M"."""
+    if value < 10_000:
+        return f"{value:,}"
+    return f"{value / 1000:.0f} k" if value < 999_500 else f"{value / 1_000_000:.1f} M"
+
+
 def duration(seconds: float | None) -> str:
     """Return a length of time as a clock shows it: "4:02", "1:02:03"; what is over within a second as "0.4 s"."""
     if seconds is None:
@@ -227,7 +234,8 @@ def markdown(text: str) -> Markup:
 def register(flask_app: Flask) -> None:
     """Add the filters and tables to templates."""
     for function in (
-        ago, exact, clock, apart, number, duration, about, span, initials, monogram, shown, typed, over, lcfirst, type_name,
+        ago, exact, clock, apart, number, brief, duration, about, span, initials, monogram, shown, typed, over, lcfirst,
+        type_name,
         markdown,
     ):  # fmt: skip
         flask_app.jinja_env.filters[function.__name__] = function

@@ -25,6 +25,7 @@ from app.transaction import transaction
 _LOCK = 7_301_001
 _BEAT = timedelta(seconds=5)
 _DAY = timedelta(days=1)
+_FOLDS = timedelta(minutes=15)
 _logger = log.logger(__name__)
 
 
@@ -36,7 +37,7 @@ class Dispatcher:
         self._settings = flask_app.extensions["settings"]
         self._name = f"dispatcher:{socket.gethostname()}:{os.getpid()}"
         self._lock: Connection | None = None
-        self._beat_at = self._prune_at = datetime.min.replace(tzinfo=now().tzinfo)
+        self._beat_at = self._prune_at = self._fold_at = datetime.min.replace(tzinfo=now().tzinfo)
         self.ended = threading.Event()
 
     def run(self) -> None:
@@ -75,6 +76,7 @@ class Dispatcher:
     def tick(self) -> None:
         """Do what is due now."""
         beats, prunes = now() - self._beat_at > _BEAT, now() - self._prune_at > _DAY
+        folds = now() - self._fold_at > _FOLDS
         with transaction():
             freed = tasks.sweep()
             fired = schedules.fire_due()
@@ -83,10 +85,13 @@ class Dispatcher:
                 heartbeats.forget_dead()
             if prunes:
                 tasks.add_task(PLATFORM_TENANT, "send", "prune", "daily")
+            if folds:
+                tasks.add_task(PLATFORM_TENANT, "send", "fold_volumes", "hourly")
             due = tasks.count_due()
         # Only once it is committed: a tick that failed must not skip the day's pruning.
         self._beat_at = now() if beats else self._beat_at
         self._prune_at = now() if prunes else self._prune_at
+        self._fold_at = now() if folds else self._fold_at
         if freed or fired:
             _logger.info("dispatched", freed=freed, fired=fired)
         for lane, count in due.items():

@@ -29,6 +29,7 @@ KINDS: dict[str, str] = {
     "fan_out": "jobs.fan_out:spread",
     "send_dispatches": "jobs.dispatches:send_dispatches",
     "prune": "jobs.prune:prune",
+    "fold_volumes": "jobs.volumes:fold",
 }
 
 

@@ -65,6 +65,8 @@ ICONS = [
     "list",
     "shield-lock",
     "plug-x",
+    "home",
+    "bell",
 ]
 # Rules of plain elements and of these classes are kept besides the classes found in templates.
 KEEP = {"visually-hidden", "show", "active", "disabled", "collapsing"}

@@ -20,9 +20,11 @@ from app.models import (
     runs,
     support_grants,
     tasks,
+    volumes,
 )
 
 __all__ = [
     "accounts", "api_keys", "audit", "breakers", "connect_sessions", "connections", "endpoints", "events", "fleet",
     "installations", "integration_requests", "intents", "listings", "mails", "object_types", "records", "runs", "support_grants", "tasks",
+    "volumes",
 ]  # fmt: skip

@@ -69,6 +69,8 @@ class Membership(TenantModel):
     role: Mapped[str] = mapped_column(Text)
     # What they are told by e-mail; without a choice as their role has it: sync/notices.py.
     notify: Mapped[str | None] = mapped_column(Text)
+    # Since when they no longer want to see the first steps on their home page.
+    guide_hidden_at: Mapped[datetime | None] = mapped_column(Timestamp)
 
     @classmethod
     def constraints(cls) -> tuple[Any, ...]:

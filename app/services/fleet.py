@@ -137,15 +137,22 @@ def list_statuses(
     query = select(InstallationStatus)
     if tenant:
         query = query.where(InstallationStatus.tenant_name.icontains(tenant, autoescape=True))
-    late = func.coalesce(InstallationStatus.late_at < now(), False)
     for name, value in zip(FILTERS[1:], exact, strict=True):
-        if name == "status" and value in ("late", "healthy"):
-            query = query.where(InstallationStatus.status == "healthy", late if value == "late" else ~late)
+        if name == "status" and value:
+            query = query.where(has_word(value))
         elif value:
             query = query.where(getattr(InstallationStatus, name) == value)
     if before:
         query = query.where(InstallationStatus.id < before)
     return db.session.scalars(query.order_by(InstallationStatus.id.desc()).limit(limit)).all()
+
+
+def has_word(word: str) -> ColumnElement[bool]:
+    """Return the condition for the rows whose status is now this word."""
+    late = func.coalesce(InstallationStatus.late_at < now(), False)
+    if word in ("late", "healthy"):
+        return (InstallationStatus.status == "healthy") & (late if word == "late" else ~late)
+    return InstallationStatus.status == word
 
 
 def list_causes(limit: int = 10) -> list[Cause]:

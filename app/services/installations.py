@@ -14,6 +14,7 @@ from app.errors import ConflictError, InvalidError
 from app.ids import new_id
 from app.models.accounts import Tenant
 from app.models.connections import Connection
+from app.models.fleet import InstallationStatus
 from app.models.installations import Installation, InstallationStream, Mapping, Schedule
 from app.models.records import Link
 from app.models.runs import Conflict, FailedRecord, Problem, Run
@@ -273,11 +274,17 @@ FROM gone
 """
 
 
-def list_overviews(tenant_id: uuid.UUID, *, connector: str | None = None) -> list[Overview]:
-    """Return the tenant's installations that are not removed, with their status, in a fixed number of queries."""
+def list_overviews(tenant_id: uuid.UUID, *, connector: str | None = None, status: str = "") -> list[Overview]:
+    """Return the tenant's installations that are not removed, with their status, in a fixed number of queries.
+
+    `status` narrows them to those that have this word now.
+    """
     query = scoped(Installation, tenant_id).where(Installation.state != "removed")
     if connector:
         query = query.where(Installation.connector == connector)
+    if status:
+        kept = scoped(InstallationStatus, tenant_id).where(fleet.has_word(status))
+        query = query.where(Installation.id.in_(kept.with_only_columns(InstallationStatus.id)))
     found = list(db.session.scalars(query.order_by(func.lower(Installation.name)).limit(500)))
     return _overviews(tenant_id, found)
 

@@ -65,7 +65,11 @@ def list_runs(
     query = scoped(Run, tenant_id).where(Run.installation_id == installation_id)
     if before:
         query = query.where(Run.id < before)
-    found = list(db.session.scalars(query.order_by(Run.id.desc()).limit(limit)))
+    return with_sums(tenant_id, list(db.session.scalars(query.order_by(Run.id.desc()).limit(limit))))
+
+
+def with_sums(tenant_id: uuid.UUID, found: list[Run]) -> list[RunRow]:
+    """Return these runs with their sums, in their order."""
     sums = _sums(tenant_id, [run.id for run in found])
     return [RunRow(run, sums.get(run.id, dict.fromkeys(COUNTERS, 0))) for run in found]
 

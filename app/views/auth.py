@@ -19,7 +19,7 @@ from app.transaction import transaction
 from app.web import cookie_name
 
 blueprint = Blueprint("auth", __name__)
-_START = "/installations"
+_START = "/home"
 
 
 def safe_next(target: str | None) -> str:
@@ -38,7 +38,7 @@ def _enter(user_id: uuid.UUID, tenant_id: uuid.UUID | None, address: str, email:
         if before and before.user.id == user_id:
             sessions.forget_session(before.session_id)
         value = sessions.start_session(user_id, tenant_id, config, ip=request.remote_addr or "", user_agent=agent)
-    # Staff without a customer of their own have no installations to look at.
+    # Staff without a customer of their own have no home.
     response = go(address if tenant_id or address != _START else "/")
     response.set_cookie(
         cookie_name(config), value, max_age=config.session_days * 86_400, secure=config.secure, httponly=True,

@@ -9,8 +9,19 @@ from werkzeug.wrappers import Response
 from app.access import requires, viewer
 from app.errors import AppError
 from app.extensions import settings
+from app.filters import STATUS
 from app.htmx import go, render, stop_polling
-from app.services import freshness, installations, listings, problems, repair_cards, run_reports, runs, upgrades
+from app.services import (
+    freshness,
+    home,
+    installations,
+    listings,
+    problems,
+    repair_cards,
+    run_reports,
+    runs,
+    upgrades,
+)
 from app.transaction import transaction
 
 blueprint = Blueprint("installations", __name__, url_prefix="/installations")
@@ -19,10 +30,14 @@ blueprint = Blueprint("installations", __name__, url_prefix="/installations")
 @blueprint.get("")
 @requires("member")
 def index() -> Response:
-    tenant_id = viewer().tenant_id
-    found = installations.list_overviews(tenant_id)
+    tenant_id, asked = viewer().tenant_id, request.args.get("status", "")
+    status = asked if asked in STATUS else ""
+    found = installations.list_overviews(tenant_id, status=status)
     manifests = {o.installation.id: listings.manifest_of(o.installation.listing_version_id) for o in found}
-    return render("installations/index.html", overviews=found, manifests=manifests)
+    return render(
+        "installations/index.html", overviews=found, manifests=manifests, word=status,
+        counts=home.count_statuses(tenant_id),
+    )  # fmt: skip
 
 
 def open_page(installation_id: uuid.UUID) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class Site:
         page.get_by_label("E-mail").fill("ada@example.com")
         page.get_by_label("Password").fill("a long password")
         page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url(f"{self.url}/installations")
+        page.wait_for_url(f"{self.url}/home")
 
 
 @pytest.fixture

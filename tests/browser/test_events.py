@@ -60,7 +60,7 @@ def test_a_subscription_from_the_first_test_to_sending_again(bus: tuple[Bus, Pro
     page.get_by_label("E-mail").fill("ada@example.com")
     page.get_by_label("Password").fill("a long password")
     page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url("**/installations")
+    page.wait_for_url("**/home")
     page.get_by_role("link", name="Events", exact=True).click()
     expect(page.get_by_text("Nobody is told of events yet")).to_be_visible()
     look(page, "events-empty")

@@ -211,8 +211,20 @@ def test_pruning_is_asked_for_once_a_day(pair: list[Process], lane: Lane, owner:
             assert lane.count("kind = 'prune'") == expected
     finally:
         clock.replace_source(None)
-    row = owner.execute("SELECT DISTINCT tenant_id, lane, key FROM tasks").fetchone()
+    row = owner.execute("SELECT DISTINCT tenant_id, lane, key FROM tasks WHERE kind = 'prune'").fetchone()
     assert row == (PLATFORM_TENANT, "send", "daily")
+
+
+def test_hours_are_counted_four_times_an_hour(pair: list[Process], lane: Lane, owner: Owner) -> None:
+    moment = datetime.now(UTC)
+    try:
+        for minutes, expected in ((0, 1), (14, 1), (16, 2), (31, 2), (32, 3)):
+            clock.replace_source(lambda minutes=minutes: moment + timedelta(minutes=minutes))
+            pair[0].tick()
+            owner.execute("UPDATE tasks SET state = 'done'")
+            assert lane.count("kind = 'fold_volumes'") == expected
+    finally:
+        clock.replace_source(None)
 
 
 def test_a_failed_tick_does_not_skip_the_days_pruning(pair: list[Process], lane: Lane, owner: Owner) -> None:

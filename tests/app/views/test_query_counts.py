@@ -172,7 +172,7 @@ def pages(site: Site) -> dict[str, int]:
     """Return page -> queries."""
     installation = f"/installations/{site.installation_id}"
     paths = (
-        "/", "/integrations/kinto", "/installations", installation, f"{installation}/live", f"{installation}/failed",
+        "/", "/home", "/integrations/kinto", "/installations", "/installations?status=healthy", installation, f"{installation}/live", f"{installation}/failed",
         f"{installation}/runs", f"/runs/{site.run_id}", f"/runs/{site.run_id}/undo", "/records", "/problems", "/problems?show=solved", f"/problems/{site.installation_id}", f"{installation}/failed/{site.installation_id}", "/members", "/audit", "/profile", "/fleet",
         f"/fleet/{site.tenant_id}", f"{installation}/mapping/contacts", f"{installation}/mapping/contacts/versions",
         f"{installation}/mapping/contacts/unmapped", f"{installation}/mapping/contacts/drift",
