@@ -21,6 +21,7 @@ VIEWS: tuple[str, ...] = (
     "app.views.audit",
     "app.views.catalog",
     "app.views.installations",
+    "app.views.activity",
     "app.views.webhooks",
     "app.views.wizard",
     "app.views.dry_runs",

@@ -84,5 +84,7 @@ def try_problem(problem_id: uuid.UUID) -> RepairCard:
     row = installations.get_installation(who.tenant_id, problem.installation_id)
     card = repair_cards.card_of(problem, listings.manifest_of(row.listing_version_id))
     repairs.try_now(who.tenant_id, problem, card.tries, who.key_id)
-    audit.write(who.tenant_id, "problem.tried", "problem", str(problem_id), row.name, code=problem.code)
+    audit.write(
+        who.tenant_id, "problem.tried", "problem", str(problem_id), row.name, installation_id=row.id, code=problem.code
+    )
     return _shown(problem)

@@ -108,10 +108,11 @@ def stop_run(run_id: uuid.UUID) -> Run:
 def answer_run(run_id: uuid.UUID, body: RunAnswer) -> Run:
     """Answer what a run asks before it deletes much or leaves what was foreseen"""
     who = gate.caller()
-    runs.get_run(who.tenant_id, run_id)
+    installation_id = runs.get_run(who.tenant_id, run_id).installation_id
     if body.go_on:
         runs.confirm(who.tenant_id, run_id, who.key_id)
     else:
         runs.decline(who.tenant_id, run_id)
-    audit.write(who.tenant_id, "run.confirmed" if body.go_on else "run.declined", "run", str(run_id))
+    action = "run.confirmed" if body.go_on else "run.declined"
+    audit.write(who.tenant_id, action, "run", str(run_id), installation_id=installation_id)
     return _found(run_id)

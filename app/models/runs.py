@@ -280,6 +280,7 @@ class Problem(TenantModel):
                 "uq_problems_open", "tenant_id", "installation_id", "signature",
                 unique=True, postgresql_where=text("state = 'open'"),
             ),
+            Index("ix_problems_installation", "tenant_id", "installation_id", "created_at"),
             CheckConstraint("state in ('open', 'closed')", name="state"),
         )  # fmt: skip
 

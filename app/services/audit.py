@@ -26,14 +26,19 @@ current_actor: ContextVar[Actor] = ContextVar("patchbay_actor", default=SYSTEM)
 
 def write(
     tenant_id: uuid.UUID, action: str, subject_type: str, subject_id: str, subject: str = "",
-    actor: Actor | None = None, **details: Any,
+    actor: Actor | None = None, installation_id: uuid.UUID | None = None, **details: Any,
 ) -> None:  # fmt: skip
-    """Write an entry; `action` is `noun.verb`. `details` must not hold secrets. Without `actor` it is the current one."""
+    """Write an entry; `action` is `noun.verb`. `details` must not hold secrets. Without `actor` it is the current one.
+
+    `installation_id` is the installation whose activity it belongs to, where the subject is not the installation itself.
+    """
     actor = actor or current_actor.get()
+    if subject_type == "installation":
+        installation_id = uuid.UUID(subject_id)
     db.session.add(
         AuditEntry(
             tenant_id=tenant_id, actor_id=actor.id, actor=actor.name, action=action, subject_type=subject_type,
-            subject_id=subject_id, subject=subject, details=details, ip=actor.ip, request_id=actor.request_id,
+            subject_id=subject_id, subject=subject, installation_id=installation_id, details=details, ip=actor.ip, request_id=actor.request_id,
         )
     )  # fmt: skip
 

@@ -229,7 +229,10 @@ def write_audit(tenant_id: uuid.UUID, conflict: Conflict, action: str, record: R
     """Keep who has decided what; values stay out of the audit log."""
     kind = object_types.get_object_type(record.object_type) if record else None
     title = conflict_details.title_of(record.data, kind.title_field) if record and kind else conflict.external_id
-    audit.write(tenant_id, action, "conflict", str(conflict.id), title, stream=conflict.stream, **details)
+    audit.write(
+        tenant_id, action, "conflict", str(conflict.id), title, installation_id=conflict.installation_id,
+        stream=conflict.stream, **details,
+    )  # fmt: skip
 
 
 def take_other(tenant_id: uuid.UUID, conflict_id: uuid.UUID, name: str, side: Side, *, seen: str, by: By) -> Conflict:

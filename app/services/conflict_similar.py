@@ -64,7 +64,7 @@ def _settle_some(tenant_id: uuid.UUID, conflict: Conflict, by: By, limit: int) -
         _decide(tenant_id, conflict, live, records, by)
         audit.write(
             tenant_id, "conflict.settled_similar", "conflict", str(conflict.id), actor=audit.Actor(by.id, by.name),
-            count=len(live), choices=conflict.choices,
+            installation_id=conflict.installation_id, count=len(live), choices=conflict.choices,
         )  # fmt: skip
     problems.sum_up_conflicts(tenant_id, conflict.installation_id)
 

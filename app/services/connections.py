@@ -69,6 +69,9 @@ def save_credentials(
             credentials.seal_secret(tenant_id, connection_id, field, value)
     # Until it has been tested it may be another account than before: nothing is synced with it.
     connection.connected_by, connection.tested_at = user_id, None
+    if any(secrets.values()):
+        installation = installation_of(tenant_id, connection_id)
+        audit.write(tenant_id, "connection.entered", "installation", str(installation.id), installation.name)
     request_test(tenant_id, connection)
 
 
@@ -179,6 +182,7 @@ def keep_revocation(tenant_id: uuid.UUID, connection_id: uuid.UUID, outcome: str
         "connection",
         str(connection_id),
         connection.account_name or "",
+        installation_id=installation_of(tenant_id, connection_id).id,
         outcome=outcome,
     )
 

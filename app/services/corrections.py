@@ -95,7 +95,7 @@ def give(tenant_id: uuid.UUID, failed_id: uuid.UUID, values: Mapping[str, str]) 
     failed_records.retry(tenant_id, failed.installation_id, failed_id)
     audit.write(
         tenant_id, "failed_record.corrected", "failed_record", str(failed_id), failed.title or failed.external_id,
-        fields=sorted(checked),
+        installation_id=failed.installation_id, fields=sorted(checked),
     )  # fmt: skip
 
 

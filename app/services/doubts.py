@@ -35,7 +35,10 @@ def look_there(tenant_id: uuid.UUID, failed_id: uuid.UUID, external_id: str) -> 
     failed.override = {"link_to": {"value": external_id, "instead_of": failed.message}}
     host = vendor_hosts.host_of(tenant_id, failed.installation_id)
     tasks.add_task(tenant_id, "fast", "link_record", str(failed_id), ref=failed.installation_id, host=host)
-    audit.write(tenant_id, "failed_record.linked", "failed_record", str(failed_id), failed.title)
+    audit.write(
+        tenant_id, "failed_record.linked", "failed_record", str(failed_id), failed.title,
+        installation_id=failed.installation_id,
+    )  # fmt: skip
 
 
 def is_looking(tenant_id: uuid.UUID, failed_id: uuid.UUID) -> bool:
@@ -87,4 +90,7 @@ def send_again(tenant_id: uuid.UUID, failed_id: uuid.UUID) -> None:
     )  # fmt: skip
     out = Out(failed.installation_id, failed.stream)
     intents.plan(connection(), tenant_id, [(out, failed.record_id)], cause="Sent again after a lost answer")
-    audit.write(tenant_id, "failed_record.sent_again", "failed_record", str(failed_id), failed.title)
+    audit.write(
+        tenant_id, "failed_record.sent_again", "failed_record", str(failed_id), failed.title,
+        installation_id=failed.installation_id,
+    )  # fmt: skip

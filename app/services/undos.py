@@ -113,7 +113,7 @@ def begin(tenant_id: uuid.UUID, run_id: uuid.UUID, user_id: uuid.UUID) -> None:
         run.undone_at, run.undone_by = now(), user_id
         run.undo = fresh("undo") | {"by": audit.current_actor.get().name}
         name = runs.get_installation(tenant_id, run.installation_id).name
-        audit.write(tenant_id, "run.undone", "run", str(run_id), name, **counts)
+        audit.write(tenant_id, "run.undone", "run", str(run_id), name, installation_id=run.installation_id, **counts)
     if run.undo and run.undo["step"] == "undo":
         _queue(tenant_id, run_id)
 

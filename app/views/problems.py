@@ -80,7 +80,10 @@ def try_now(problem_id: uuid.UUID) -> Response:
     card = repair_cards.card_of(problem, listings.manifest_of(installation.listing_version_id))
     with transaction():
         repairs.try_now(who.tenant_id, problem, card.tries, who.user.id)
-        audit.write(who.tenant_id, "problem.tried", "problem", str(problem_id), installation.name, code=problem.code)
+        audit.write(
+            who.tenant_id, "problem.tried", "problem", str(problem_id), installation.name,
+            installation_id=installation.id, code=problem.code,
+        )  # fmt: skip
     return go(f"/problems/{problem_id}")
 
 
@@ -93,7 +96,8 @@ def answer_deletes(problem_id: uuid.UUID) -> Response:
     with transaction():
         count = intents.answer_deletes(tenant_id, problem.installation_id, delete=delete)
         audit.write(
-            tenant_id, "deletes.confirmed" if delete else "deletes.declined", "problem", str(problem_id), records=count
-        )
+            tenant_id, "deletes.confirmed" if delete else "deletes.declined", "problem", str(problem_id),
+            installation_id=problem.installation_id, records=count,
+        )  # fmt: skip
     flash(f"{count:,} records are deleted there now." if delete else f"{count:,} records stay there.")
     return go(f"/problems/{problem_id}")

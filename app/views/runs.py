@@ -35,7 +35,8 @@ def stop(run_id: uuid.UUID) -> Response:
     tenant_id = viewer().tenant_id
     with transaction():
         runs.stop_run(tenant_id, run_id)
-        audit.write(tenant_id, "run.stopped", "run", str(run_id))
+        installation_id = runs.get_run(tenant_id, run_id).installation_id
+        audit.write(tenant_id, "run.stopped", "run", str(run_id), installation_id=installation_id)
     flash("The run stops before its next page.")
     return go(f"/runs/{run_id}")
 
@@ -46,7 +47,8 @@ def confirm(run_id: uuid.UUID) -> Response:
     who = viewer()
     with transaction():
         runs.confirm(who.tenant_id, run_id, who.user.id)
-        audit.write(who.tenant_id, "run.confirmed", "run", str(run_id))
+        installation_id = runs.get_run(who.tenant_id, run_id).installation_id
+        audit.write(who.tenant_id, "run.confirmed", "run", str(run_id), installation_id=installation_id)
     return go(f"/runs/{run_id}")
 
 
@@ -61,7 +63,7 @@ def keep(run_id: uuid.UUID) -> Response:
         if promise:
             # The next run would stop at the same place: it waits for a new dry run, or for a person's yes.
             installations.pause(tenant_id, run.installation_id)
-        audit.write(tenant_id, "run.declined", "run", str(run_id))
+        audit.write(tenant_id, "run.declined", "run", str(run_id), installation_id=run.installation_id)
     flash("The run has ended and the sync is paused." if promise else "The run has ended. The records stay.")
     return go(f"/runs/{run_id}")
 
