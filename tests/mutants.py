@@ -188,6 +188,10 @@ MUTANTS = (
         "no 2xx without a row", "app/views/hooks.py", "        return _DOWN\n", '        return Answer(200, "ok")\n',
         "tests/faults/test_webhooks.py::test_w09_the_database_is_away_for_500_requests",
     ),
+    Mutant(
+        "503 while the store is away", "app/views/hooks.py", "        return _DOWN\n", "        raise\n",
+        "tests/faults/test_webhooks.py::test_w03_a_storm_beside_syncs_whose_sender_repeats_what_is_503",
+    ),
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import requests
 
 from app.devstack.process import spawn, stop
@@ -34,6 +35,19 @@ def wait_for(what: Callable[[], Any], seconds: float = 30, *, every: float = 0.1
             return found
         time.sleep(every)
     raise AssertionError(f"not within {seconds} s: {about or what}")
+
+
+def refuse_web(owner: psycopg.Connection[Any], seconds: float) -> None:
+    """Take PostgreSQL away from the web processes alone: their connections end, and they get no new ones for a while."""
+    owner.execute("ALTER ROLE patchbay_web NOLOGIN")
+    try:
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            # Again and again: one that was being opened may have got in.
+            owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'patchbay_web'")
+            time.sleep(0.2)
+    finally:
+        owner.execute("ALTER ROLE patchbay_web LOGIN")
 
 
 class Processes:

@@ -38,7 +38,7 @@ class Sender:
 
     def __init__(self, port: int, requests: list[bytes], rate: float) -> None:
         self.port, self.rate = port, rate
-        self._waiting = iter(requests)
+        self.requests, self._waiting = requests, iter(requests)
         self._lock, self._number = threading.Lock(), 0
         self.took: list[float] = []
         self.statuses: Counter[int] = Counter()
@@ -103,6 +103,7 @@ def main() -> None:
     found = statistics.quantiles(sender.took * 2, n=100)
     print(json.dumps({
         "seconds": seconds, "p50": found[49], "p99": found[98], "statuses": sender.statuses, "at": time.time(),
+        "repeated": sum(sender.statuses.values()) - len(sender.requests),
     }))  # fmt: skip
 
 

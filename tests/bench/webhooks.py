@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,14 @@ from app.transaction import transaction
 from tests.bench.site import ratio, started
 from tests.connectors.sandbox.running import Running
 from tests.factories.endpoints import Hook, make_hook
-from tests.processes import ROOT, Processes, free_port, wait_for
+from tests.processes import ROOT, Processes, free_port, refuse_web, wait_for
 
 PAIRS = int(os.environ.get("BENCH_PAIRS", "5"))
 REQUESTS = int(os.environ.get("BENCH_REQUESTS", "2000"))
 STORM = int(os.environ.get("BENCH_STORM", "12000"))
 IDLE = 60
+# So often the database is taken from web during the storm, for so many seconds each time.
+OUTAGES, OUTAGE = 3, 2.0
 REACH, REACH_IDLE = 0.8, 0.3
 
 
@@ -157,16 +160,22 @@ def applied(site: Site) -> None:
 
 def storm(site: Site) -> None:
     """Print what becomes of many distinct events while other installations sync; the sender repeats what is 503."""
+    site.processes.start("sync-1", "sync-2")
+    # Its own first load is over, so what the storm tells of is known from the storm alone.
+    under_way = "SELECT count(*) FROM runs WHERE state IN ('queued', 'running')"
+    wait_for(lambda: not site.ask(under_way), 120, about="the first load")
     others = [site.install() for _ in range(3)]
     records = site.make(STORM)
-    site.processes.start("sync-1", "sync-2")
     before = site.ask("SELECT count(*) FROM links")
     site.owner.execute("DELETE FROM hints")
     began = time.perf_counter()
     for other in others:
         with site.apps["web"].app_context(), bind_tenant(other.tenant_id), transaction():
             runs.start_run(other.tenant_id, other.installation_id, trigger="manual", mode="full")
-    found = site.send(site.processes.port, records, type="created")
+    with ThreadPoolExecutor(1) as pool:
+        outages = pool.submit(_outages, site)
+        found = site.send(site.processes.port, records, type="created", connections=16)
+        outages.result()
     answering = found["seconds"]
     wait_for(
         lambda: not site.ask("SELECT count(*) FROM hints WHERE state = 'waiting'"), 900, every=1, about="the storm"
@@ -176,9 +185,23 @@ def storm(site: Site) -> None:
     linked = site.ask(
         "SELECT count(*) FROM links WHERE external_id = ANY(%s) AND tenant_id = %s", records, site.hook.tenant_id
     )
+    refused = found["statuses"].get("503", 0)
     print(f"storm of {STORM:,} beside {len(others)} syncs: answered {STORM / answering:,.0f}/s, p99 {found['p99'] * 1000:.0f} ms, "
+          f"{OUTAGES} outages of {OUTAGE:.0f} s: {refused:,} times 503, {found['repeated']:,} sent again, "
           f"statuses {found['statuses']}, applied {done:,} ({linked:,} records), {STORM / took:,.0f}/s sustained over {took:.0f} s; "
           f"links before {before:,}")  # fmt: skip
+
+
+def _outages(site: Site) -> None:
+    """Take the database from web several times, each when another part of the storm has been stored."""
+    stored = "SELECT count(*) FROM deliveries d JOIN endpoints e ON e.id = d.endpoint_id WHERE e.installation_id = %s"
+    began = site.ask(stored, site.hook.installation_id)
+    for number in range(1, OUTAGES + 1):
+        part = began + STORM * number // (OUTAGES + 1)
+        wait_for(
+            lambda part=part: site.ask(stored, site.hook.installation_id) >= part, 900, about="a part of the storm"
+        )
+        refuse_web(site.owner, OUTAGE)
 
 
 def main() -> None:

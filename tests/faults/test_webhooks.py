@@ -1,4 +1,4 @@
-"""Webhooks in while processes and stores go away: every 2xx has a row, and every row is acted on (W09, W10, W13)."""
+"""Webhooks in while processes and stores go away: every 2xx has a row, and every row is acted on (W03, W09, W10, W13)."""
 
 import os
 import signal
@@ -10,16 +10,19 @@ from contextlib import suppress
 from pathlib import Path
 
 import orjson
+import psycopg
 import pytest
 import requests
 
+from tests.bench.hook_sender import Sender, prepare
 from tests.connectors.sandbox.running import Running
 from tests.factories.endpoints import Hook, make_hook
 from tests.faults.conftest import Site
-from tests.processes import wait_for
+from tests.processes import refuse_web, wait_for
 
 SOAK = bool(os.environ.get("PATCHBAY_SOAK"))
 KILLS = 50 if SOAK else 6
+STORM = 12_000 if SOAK else 600
 
 
 @pytest.fixture
@@ -120,6 +123,33 @@ def test_w09_the_database_is_away_for_500_requests(site: Site, hook: Hook) -> No
     assert len(found - taken) <= 4
     assert set(statuses.values()) <= {200, 503}
     assert any(status == 503 for status in statuses.values())
+
+
+def test_w03_a_storm_beside_syncs_whose_sender_repeats_what_is_503(site: Site, hook: Hook, vendor: Running) -> None:
+    """Red when an event is lost, applied twice, or answered with anything but 200 and 503."""
+    assert site.stack.postgres is not None
+    records = [
+        vendor.store.save("contacts", None, {"firstname": f"S{n}", "email": f"s{n}@x.test"})["id"] for n in range(STORM)
+    ]
+    site.activate()
+    site.processes.start("sync-1")
+    work = {"path": hook.path, "secret": hook.secret, "records": records, "first": 1, "type": "created"}
+    sender = Sender(site.processes.port, prepare(work), rate=200)
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(site.stack.postgres.url(), autocommit=True) as owner:
+        sent = pool.submit(sender.run, 16)
+        wait_for(lambda: len(rows(site)) > STORM // 3, 60, every=0.05, about="the first third")
+        refuse_web(owner, 1.5)
+        sent.result()
+    wait_for(lambda: not site.ask("SELECT count(*) FROM hints WHERE state = 'waiting'")[0], 120, about="the storm")
+    applied = site.ask("SELECT count(*), count(DISTINCT external_id) FROM hints WHERE state = 'applied'")
+    repeated = sum(sender.statuses.values()) - STORM
+    print(f"\nSTORM {STORM} STATUSES {dict(sender.statuses)} REPEATED {repeated} APPLIED {applied[0]}")
+    assert set(sender.statuses) == {200, 503}
+    assert repeated == sender.statuses[503] > 0
+    assert len(rows(site)) == STORM
+    assert applied == (STORM, STORM)
+    linked = f"SELECT count(*), count(DISTINCT record_id) FROM links WHERE installation_id = '{hook.installation_id}'"
+    assert site.ask(linked) == (STORM, STORM)
 
 
 def test_w13_limits_on_the_wire(site: Site, hook: Hook) -> None:
