@@ -76,19 +76,18 @@ def _keep(
             endpoints.wait_for_person(endpoints.get(task.tenant_id, endpoint.id))
         return
     connector, session = vendor_session(task.tenant_id, installation.id)
-    known = endpoint.subscription
-    again = bool(silence.missed)
+    known, again = endpoint.subscription, endpoint.rotate or bool(silence.missed)
     gone = bool(known and silence.began and not _is_there(connector, session, hooks, known))
-    if gone:
-        known = None
-    if known and not endpoint.rotate and not again:
+    if known and not gone and not again:
         if endpoint.renew_at is None or endpoint.renew_at > now():
             return
         if hooks.subscribe.renew:
-            answer = _call(connector, session, hooks, "renew", {"id": known, "url": url})
-            _keep_answer(task, endpoint, hooks, answer, subscription=known)
-            return
-    _subscribe(task, endpoint, connector, session, hooks, url, before=known)
+            answer = _call(connector, session, hooks, "renew", {"id": known, "url": url}, missing=True)
+            if answer is not None:
+                _keep_answer(task, endpoint, hooks, answer, subscription=known)
+                return
+            gone = True
+    _subscribe(task, endpoint, connector, session, hooks, url, before=None if gone else known)
     if gone:
         with transaction():
             tasks.fence(task)
@@ -107,7 +106,38 @@ def _subscribe(
     task: LeasedTask, endpoint: Endpoint, connector: Connector, session: Session, hooks: Webhooks, url: str,
     *, before: str | None,
 ) -> None:  # fmt: skip
-    """Make a subscription, then end the one before; both secrets are accepted for a while."""
+    """Make a subscription, then end the one before; both secrets are accepted for a while.
+
+    One that sends to our address already, because the answer to an earlier call was lost, is taken over where its secret
+    is known, else ended first: nobody knows what it signs with.
+    """
+    lost = [item for item in _find(connector, session, hooks, url) if item[0] != before]
+    # Without a secret in the answer it is one that we have told, or that belongs to no single subscription.
+    kept = lost.pop() if lost and before is None and hooks.subscribe.secret is None else None
+    for name, _ in lost:
+        _remove(connector, session, hooks, name)
+    if kept is None:
+        _create(task, endpoint, connector, session, hooks, url, before=before)
+    else:
+        _keep_answer(task, endpoint, hooks, kept[1], subscription=kept[0])
+
+
+def _find(connector: Connector, session: Session, hooks: Webhooks, url: str) -> list[tuple[str, Any]]:
+    """Return what is subscribed there with our address: (id, as the vendor shows it)."""
+    find = hooks.subscribe.find
+    if find is None:
+        return []
+    with outside():
+        answer = connector.call(session, find.request, {"hook": {"url": url}})
+    items = look_up(answer.json(), find.items) if answer.body else None
+    mine = [item for item in items if look_up(item, find.url) == url] if isinstance(items, list) else []
+    return [(str(look_up(item, find.id)), item) for item in mine if look_up(item, find.id) is not None]
+
+
+def _create(
+    task: LeasedTask, endpoint: Endpoint, connector: Connector, session: Session, hooks: Webhooks, url: str,
+    *, before: str | None,
+) -> None:  # fmt: skip
     ours = ""
     with transaction():
         tasks.fence(task)
@@ -121,9 +151,14 @@ def _subscribe(
         _remove(connector, session, hooks, before)
 
 
-def _call(connector: Connector, session: Session, hooks: Webhooks, name: str, hook: dict[str, Any]) -> Any:
+def _call(
+    connector: Connector, session: Session, hooks: Webhooks, name: str, hook: dict[str, Any], *, missing: bool = False
+) -> Any:  # fmt: skip
+    """Return the answer to a call of the manifest; None when the subscription is `missing`, where that may be."""
     with outside():
-        response = connector.call(session, getattr(hooks.subscribe, name), {"hook": hook})
+        response = connector.call(session, getattr(hooks.subscribe, name), {"hook": hook}, missing=missing)
+    if missing and response.status in (404, 410):
+        return None
     return response.json() if response.body else {}
 
 
@@ -174,11 +209,17 @@ def unsubscribe(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:
         endpoint = endpoints.find(tenant_id, installation_id)
         installation = runs.get_installation(tenant_id, installation_id)
         hooks = endpoints.hooks_of(installation)
-    if endpoint is None or endpoint.subscription is None or hooks is None:
+    if endpoint is None or endpoint.address is None or hooks is None:
+        return
+    if endpoint.subscription is None and hooks.subscribe.find is None:
         return
     try:
         connector, session = vendor_session(tenant_id, installation_id, testing=True)
-        _remove(connector, session, hooks, endpoint.subscription)
+        found = _find(connector, session, hooks, endpoints.url_of(endpoint.address))
+        # Also one that nobody here knows of, because the answer to its making was lost.
+        known = {endpoint.subscription} if endpoint.subscription else set()
+        for name in known | {name for name, _ in found}:
+            _remove(connector, session, hooks, name)
     except ConnectorError as error:
         _logger.warning("subscription not removed", error=error.message)
         return

@@ -330,6 +330,8 @@ def _all_requests(manifest: "Manifest") -> Iterator[tuple[str, Request, set[str]
             request = getattr(subscribe, name)
             if request:
                 yield f"webhooks.subscribe.{name}", request, {"hook", "stream"}
+        if subscribe.find:
+            yield "webhooks.subscribe.find.request", subscribe.find.request, {"hook", "stream"}
 
 
 def _write_requests(stream: Stream, base: str, one: set[str]) -> Iterator[tuple[str, Request, set[str]]]:

@@ -4,6 +4,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ from app.transaction import transaction
 from connectors.sdk import Connector, Secret
 from connectors.sdk.oauth import TokenSet
 from jobs import drain as drain_module
-from tests.connectors.sandbox.running import Running
+from tests.connectors.sandbox.running import Running, call
 from tests.connectors.stripe.conftest import localstripe, packages, stripe  # noqa: F401  # fixtures
 from tests.connectors.stripe.local import KEY, Front, LocalConnector
+from tests.factories.endpoints import make_secret
 from tests.factories.tenants import make_tenant
+from tests.factories.versions import change_manifest
 from tests.processes import Processes, wait_for
 
 Owner = psycopg.Connection[Any]
@@ -52,6 +55,17 @@ def sandbox() -> Iterator[Running]:
     found.stop()
 
 
+def install(tenant_id: uuid.UUID, vendor: Running) -> uuid.UUID:
+    """Activate an installation that is connected to a Sandbox CRM; the caller has bound the tenant."""
+    made = installations.create_installation(tenant_id, "sandbox", user_id=uuid.uuid4())
+    connection = connections.get_connection(tenant_id, made.connection_id)
+    connection.settings = {"server": vendor.origin}
+    connection.state, connection.account_id, connection.tested_at = "ready", "acme", now()
+    credentials.save_tokens(tenant_id, connection.id, TokenSet(Secret(vendor.access()), None, None))
+    installations.activate(tenant_id, made.id, user_id=uuid.uuid4())
+    return made.id
+
+
 def test_the_sandbox_crm_tells_and_it_is_applied(
     apps: dict[str, Flask], clean: None, owner: Owner, environment: dict[str, str], sandbox: Running, tmp_path: Path
 ) -> None:
@@ -65,16 +79,7 @@ def test_the_sandbox_crm_tells_and_it_is_applied(
             with apps["web"].app_context(), bind_tenant(tenant_id), transaction():
                 return what()
 
-        def install() -> uuid.UUID:
-            made = installations.create_installation(tenant_id, "sandbox", user_id=uuid.uuid4())
-            connection = connections.get_connection(tenant_id, made.connection_id)
-            connection.settings = {"server": sandbox.origin}
-            connection.state, connection.account_id, connection.tested_at = "ready", "acme", now()
-            credentials.save_tokens(tenant_id, connection.id, TokenSet(Secret(sandbox.access()), None, None))
-            installations.activate(tenant_id, made.id, user_id=uuid.uuid4())
-            return made.id
-
-        installation_id = act(install)
+        installation_id = act(lambda: install(tenant_id, sandbox))
         wait_for(lambda: ask(owner, "SELECT state FROM endpoints") == "active", about="the subscription")
         wait_for(lambda: ask(owner, "SELECT state FROM runs") == "done", about="the first run")
         (subscription,) = sandbox.store.all_of("subscription").values()
@@ -97,6 +102,109 @@ def test_the_sandbox_crm_tells_and_it_is_applied(
         wait_for(lambda: sandbox.store.all_of("subscription") == {}, about="the removal")
     finally:
         processes.stop()
+
+
+def test_a_subscription_is_renewed_before_it_ends(
+    apps: dict[str, Flask], clean: None, owner: Owner, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Subscriptions last nine seconds here: made, shown with their end, renewed in time, told through all along, ended."""
+    vendor, processes = Running(subscription=9), Processes(environment, tmp_path / "log")
+    vendor.store.execute("DELETE FROM records WHERE object <> 'contacts' OR rowid % 50 <> 1")
+    processes.start("web", "dispatcher", "fast-1", "sync-1")
+    try:
+        tenant_id = make_tenant(apps)
+        with apps["web"].app_context(), bind_tenant(tenant_id), transaction():
+            installation_id = install(tenant_id, vendor)
+        wait_for(lambda: ask(owner, "SELECT state FROM endpoints") == "active", about="the subscription")
+        wait_for(lambda: ask(owner, "SELECT state FROM runs") == "done", about="the first run")
+        first = ask(owner, "SELECT expires_at FROM endpoints")
+        (subscription,) = vendor.store.all_of("subscription").values()
+        assert first == datetime.fromisoformat(subscription["expires_at"])
+        name = vendor.store.execute("SELECT id FROM records")[0][0]
+        told = 0
+        while now() < first + timedelta(seconds=6):
+            told += 1
+            vendor.store.save("contacts", name, {"firstname": f"Told {told}"})
+            wait_for(
+                lambda text=f"Told {told}": (record_of(owner, name) or {})["first_name"] == text, about=f"change {told}"
+            )
+            time.sleep(1)
+        assert list(vendor.store.all_of("subscription")) == [subscription["id"]]
+        assert ask(owner, "SELECT expires_at FROM endpoints") > first
+        assert ask(owner, "SELECT count(*) FROM deliveries WHERE verdict = 'accepted'") == told
+        print(f"\nTOLD {told} LOST 0, over an end at {first:%H:%M:%S}")
+        with apps["web"].app_context(), bind_tenant(tenant_id), transaction():
+            installations.remove(tenant_id, installation_id, delete_records=False)
+        wait_for(lambda: vendor.store.all_of("subscription") == {}, about="the removal")
+        assert ask(owner, "SELECT count(*) FROM deliveries WHERE verdict <> 'accepted'") == 0
+    finally:
+        processes.stop()
+        vendor.stop()
+
+
+def test_a_secret_that_a_person_has_entered_verifies(
+    apps: dict[str, Flask], clean: None, owner: Owner, sandbox: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person subscribes at the vendor with a secret of their own and enters it here; then they change both."""
+
+    def by_hand(manifest: dict[str, Any]) -> None:
+        manifest["webhooks"]["verify"] |= {"secret": "config", "secret_field": "hook_secret"}
+        manifest["webhooks"]["subscribe"] = {"by_hand": "Enter the address there, and its secret here."}
+        manifest["config"].append({"name": "hook_secret", "label": "Secret", "kind": "secret", "help": "Yours."})
+
+    monkeypatch.setattr(drain_module, "worker_app", lambda: apps["worker"])
+    server = make_server("127.0.0.1", 0, apps["web"], threaded=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    tenant_id, token = make_tenant(apps), sandbox.access()
+    with apps["web"].app_context(), bind_tenant(tenant_id), transaction():
+        installation_id = install(tenant_id, sandbox)
+    # Until now it is as the repository has it: what its activation waits for is done by the other version.
+    change_manifest(owner, by_hand)
+    owner.execute("DELETE FROM endpoint_secrets")
+    address = f"http://127.0.0.1:{server.port}/hooks/{ask(owner, 'SELECT address FROM endpoints')}"
+
+    def enter(secret: str) -> None:
+        with apps["web"].app_context(), bind_tenant(tenant_id), transaction():
+            connection = installations.get_installation(tenant_id, installation_id).connection_id
+            credentials.seal_secret(tenant_id, connection, "hook_secret", secret)
+            endpoints.look_again(tenant_id, installation_id)
+        while drain_module.drain("fast"):
+            pass
+
+    def subscribe(secret: str) -> None:
+        for known in sandbox.store.all_of("subscription"):
+            sandbox.store.forget("subscription", known)
+        call(sandbox, "POST", "/api/webhooks", token, json={"url": address, "secret": secret}).raise_for_status()
+
+    def tell(text: str) -> str | None:
+        sandbox.store.save("contacts", name, {"firstname": text})
+        sandbox.events.wait()
+        while drain_module.drain("fast"):
+            pass
+        return (record_of(owner, name) or {}).get("first_name")
+
+    try:
+        while drain_module.drain("sync"):
+            pass
+        name = sandbox.store.execute("SELECT id FROM records")[0][0]
+        sandbox.events.pauses = (0.0,)
+        first, second = make_secret("a" * 24), make_secret("b" * 24)
+        subscribe(first)
+        assert tell("Without a secret") != "Without a secret"
+        enter(first)
+        assert tell("First") == "First"
+        subscribe(second)
+        assert tell("Not entered yet") == "First"
+        enter(second)
+        assert tell("Second") == "Second"
+        assert ask(owner, "SELECT state FROM endpoints") == "active"
+        verdicts = "SELECT verdict, count(*)::int FROM deliveries GROUP BY 1"
+        assert dict(owner.execute(verdicts).fetchall()) == {"accepted": 2, "bad_signature": 2}
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def test_a_live_localstripe_signs_and_it_is_applied(

@@ -1,11 +1,9 @@
 """Webhooks that carry the record, for a stream that has no read of one: only what is newer is applied."""
 
 import random
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
 import psycopg
 import pytest
 from flask import Flask
@@ -13,9 +11,15 @@ from flask import Flask
 from jobs import drain as drain_module
 from tests.connectors.sandbox.running import Running
 from tests.factories.endpoints import Hook, make_hook
+from tests.factories.versions import change_manifest
 
 Owner = psycopg.Connection[Any]
 NAME = "con_900"
+
+
+def without_reads(manifest: dict[str, Any]) -> None:
+    for stream in manifest["streams"]:
+        stream["fetch"] = None
 
 
 class Scene:
@@ -25,20 +29,7 @@ class Scene:
         self.owner, self.number = owner, 0
         self.hook: Hook = make_hook(apps, server=vendor.origin, token=vendor.access())
         self.client = apps["web"].test_client()
-        row = owner.execute(
-            "SELECT v.listing_id, v.manifest FROM installations i JOIN listing_versions v ON v.id = i.listing_version_id"
-        ).fetchone()
-        assert row
-        manifest = orjson.loads(row[1])
-        for stream in manifest["streams"]:
-            stream["fetch"] = None
-        version = uuid.uuid4()
-        owner.execute(
-            "INSERT INTO listing_versions (id, listing_id, number, label, manifest, digest, created_at) "
-            "VALUES (%s, %s, 900, '9.0.0', %s, %s, now())",
-            (version, row[0], orjson.dumps(manifest).decode(), version.hex),
-        )
-        owner.execute("UPDATE installations SET listing_version_id = %s", (version,))
+        change_manifest(owner, without_reads)
 
     def tell(self, minute: int, name: str = NAME, said: str = "", kind: str = "updated") -> None:
         """Tell of a record as it was at a minute."""

@@ -20,6 +20,7 @@ from jobs import drain as drain_module
 from tests.connectors.sandbox.running import Running
 from tests.factories.endpoints import Hook
 from tests.factories.tenants import make_tenant
+from tests.factories.versions import change_manifest
 
 Owner = psycopg.Connection[Any]
 
@@ -145,6 +146,72 @@ def test_removal_ends_the_subscription_before_the_access(scene: Scene) -> None:
     assert scene.owner.execute("SELECT count(*) FROM endpoint_secrets").fetchone() == (0,)
 
 
+def lose_answer(scene: Scene, method: str, path: str) -> list[str]:
+    """Let the vendor do what it is asked and break the line before it answers; the list says how often."""
+    answer, lost = scene.vendor.app.wsgi_app, []
+
+    def losing(environ: dict[str, Any], start: Any) -> Any:
+        done = answer(environ, start)
+        if (environ["REQUEST_METHOD"], environ["PATH_INFO"]) == (method, path) and not lost:
+            lost.append(path)
+            environ["werkzeug.socket"].shutdown(2)
+        return done
+
+    scene.vendor.app.wsgi_app = losing  # type: ignore[method-assign]  # as middleware is put in
+    return lost
+
+
+def test_an_answer_that_is_lost_leaves_no_orphan(scene: Scene) -> None:
+    """The vendor has made it, and its secret is told once: what nobody can verify is ended before another is made."""
+    for name in scene.subscriptions():
+        scene.vendor.store.forget("subscription", name)
+    scene.owner.execute("UPDATE endpoints SET subscription = NULL, registered_at = NULL, state = 'waiting'")
+    # Another installation's, and one of somebody else, are left alone.
+    for name, url in (("sub_other", "http://localhost/hooks/another"), ("sub_else", "https://else.test/")):
+        made = {"id": name, "url": url, "account": "acme", "secret": "whsec_"}
+        scene.vendor.store.put("subscription", name, made)
+    lost = lose_answer(scene, "POST", "/api/webhooks")
+    scene.again()
+    assert lost
+    assert scene.endpoint("state", "subscription") == ("failed", None)
+    (orphan,) = set(scene.subscriptions()) - {"sub_other", "sub_else"}
+    scene.again()
+    assert {"sub_other", "sub_else"} < set(scene.subscriptions())
+    (mine,) = set(scene.subscriptions()) - {"sub_other", "sub_else"}
+    assert mine != orphan
+    assert scene.endpoint("state", "subscription") == ("active", mine)
+    assert scene.secrets()[0] == scene.subscriptions()[mine]["secret"]
+
+
+def test_where_the_secret_is_ours_what_was_made_is_taken_over(scene: Scene) -> None:
+    def told_by_us(manifest: dict[str, Any]) -> None:
+        manifest["webhooks"]["subscribe"]["secret"] = None
+        manifest["webhooks"]["subscribe"]["create"]["body"]["secret"] = "{hook.secret}"
+
+    change_manifest(scene.owner, told_by_us)
+    for name in scene.subscriptions():
+        scene.vendor.store.forget("subscription", name)
+    scene.owner.execute("UPDATE endpoints SET subscription = NULL, registered_at = NULL, state = 'waiting'")
+    lost = lose_answer(scene, "POST", "/api/webhooks")
+    scene.again()
+    assert lost
+    (made,) = scene.subscriptions().values()
+    scene.again()
+    assert list(scene.subscriptions()) == [made["id"]]
+    assert scene.endpoint("state", "subscription") == ("active", made["id"])
+    assert scene.endpoint("expires_at") == datetime.fromisoformat(made["expires_at"])
+    assert scene.secrets()[0] == made["secret"]
+    assert scene.tell(1) == 200
+
+
+def test_removal_ends_also_what_nobody_here_knows_of(scene: Scene) -> None:
+    scene.owner.execute("UPDATE endpoints SET subscription = NULL")
+    scene.owner.execute("UPDATE tasks SET state = 'done' WHERE kind = 'keep_endpoint'")
+    scene.act(lambda: installations.remove(scene.tenant_id, scene.id, delete_records=False))
+    scene.drain()
+    assert scene.subscriptions() == {}
+
+
 def test_a_vendor_that_refuses_is_asked_again_later(scene: Scene) -> None:
     scene.owner.execute("UPDATE endpoints SET subscription = NULL, state = 'waiting'")
     scene.vendor.store.put("fault", "kind", "outage")
@@ -158,13 +225,29 @@ def test_a_vendor_that_refuses_is_asked_again_later(scene: Scene) -> None:
 
 
 def test_what_ends_is_renewed_in_time(scene: Scene) -> None:
-    """The Sandbox CRM has no renewal: a subscription that is about to end is made anew, and the old one ended."""
-    (before,) = scene.subscriptions()
+    (before,) = scene.subscriptions().values()
+    ends, renewed = scene.endpoint("expires_at", "renew_at")
+    assert ends == datetime.fromisoformat(before["expires_at"])
+    assert timedelta(days=19) < renewed - now() < timedelta(days=21)
+    scene.again()
+    assert scene.subscriptions()[before["id"]] == before, "not before its time"
     scene.owner.execute("UPDATE endpoints SET expires_at = now() + interval '1 h', renew_at = now() - interval '1 s'")
     scene.again()
-    (after,) = scene.subscriptions()
-    assert after != before
-    assert scene.endpoint("renew_at") is None
+    (after,) = scene.subscriptions().values()
+    assert (after["id"], after["secret"]) == (before["id"], before["secret"])
+    assert scene.endpoint("expires_at") == datetime.fromisoformat(after["expires_at"]) > ends
+    assert scene.endpoint("renew_at") > now()
+    assert scene.secrets() == [before["secret"]]
+
+
+def test_what_has_ended_before_it_was_renewed_is_made_anew_and_said(scene: Scene) -> None:
+    (before,) = scene.subscriptions().values()
+    scene.vendor.store.put("subscription", before["id"], {**before, "expires_at": "2026-01-01T00:00:00.000Z"})
+    scene.owner.execute("UPDATE endpoints SET renew_at = now() - interval '1 s'")
+    scene.again()
+    assert scene.endpoint("subscription") != before["id"]
+    assert scene.endpoint("state", "error_code") == ("active", None)
+    assert [row[:2] for row in scene.problems()] == [("open", "Sandbox CRM had no subscription for webhooks any more")]
 
 
 def quiet(scene: Scene, deliveries: int = 10, minutes: int = 10, silent: int = 120) -> None:

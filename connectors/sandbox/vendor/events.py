@@ -1,25 +1,28 @@
-"""Sandbox CRM's webhooks: subscriptions, and events signed as Standard Webhooks says (standardwebhooks.com)."""
+"""Sandbox CRM's webhooks: subscriptions that end after a while unless they are renewed, and events signed as Standard Webhooks says (standardwebhooks.com)."""
 
 import base64
 import hashlib
 import hmac
 import json
 import queue
+import re
 import secrets
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from flask import Blueprint, Response, g, jsonify, request
+from flask import Blueprint, Response, current_app, g, jsonify, request
 
 from connectors.sandbox.vendor import api
 from connectors.sandbox.vendor.api import error, store
-from connectors.sandbox.vendor.store import Store
+from connectors.sandbox.vendor.store import Store, stamp
 
 blueprint = Blueprint("events", __name__, url_prefix="/api/webhooks")
 blueprint.before_request(api.check)
+_SECRET = re.compile(r"whsec_(?:[A-Za-z0-9+/]{4}){8,}")
 # Seconds before each try; after the last one the event is given up.
 PAUSES = (0.0, 1.0, 5.0, 30.0)
 
@@ -60,7 +63,7 @@ class Sender:
         body = json.dumps(event).encode()
         for pause in self.pauses:
             time.sleep(pause)
-            if self._store.get("subscription", subscription["id"]) is None:
+            if not _lasts(self._store.get("subscription", subscription["id"])):
                 return
             headers = {"content-type": "application/json", **signed(subscription["secret"], event["id"], body)}
             try:
@@ -93,18 +96,24 @@ def signed(secret: str, event_id: str, body: bytes) -> dict[str, str]:
 
 @blueprint.get("")
 def index() -> Response:
-    found = [_shown(s) for s in store().all_of("subscription").values() if s["account"] == g.account]
+    found = [_shown(s) for s in store().all_of("subscription").values() if s["account"] == g.account and _lasts(s)]
     return jsonify(results=found)
 
 
 @blueprint.post("")
 def create() -> Any:
-    data = request.get_json(silent=True)
-    url = str(data.get("url") or "") if isinstance(data, dict) else ""
+    sent = request.get_json(silent=True)
+    data: dict[str, Any] = sent if isinstance(sent, dict) else {}
+    url, secret = str(data.get("url") or ""), str(data.get("secret") or "")
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
         return error(422, "invalid", "url must be an http or https address.")
-    secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
-    made = {"id": f"sub_{secrets.token_hex(6)}", "url": url, "account": g.account, "secret": secret}
+    # One may bring a secret of one's own.
+    if secret and not _SECRET.fullmatch(secret):
+        return error(422, "invalid", "secret must be whsec_ and base64 of 24 bytes or more.")
+    secret = secret or "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+    made = {
+        "id": f"sub_{secrets.token_hex(6)}", "url": url, "account": g.account, "expires_at": _end(), "secret": secret,
+    }  # fmt: skip
     store().put("subscription", made["id"], made)
     # The secret is told once.
     return jsonify({**_shown(made), "secret": secret}), 201
@@ -112,20 +121,44 @@ def create() -> Any:
 
 @blueprint.get("/<subscription_id>")
 def show(subscription_id: str) -> Any:
-    known = store().get("subscription", subscription_id)
-    if known is None or known["account"] != g.account:
-        return error(404, "not_found", "There is no such subscription.")
-    return jsonify(_shown(known))
+    known = _find(subscription_id)
+    return jsonify(_shown(known)) if known else _unknown()
+
+
+@blueprint.patch("/<subscription_id>")
+def renew(subscription_id: str) -> Any:
+    known = _find(subscription_id)
+    if known is None:
+        return _unknown()
+    store().put("subscription", subscription_id, {**known, "expires_at": _end()})
+    return jsonify(_shown({**known, "expires_at": _end()}))
 
 
 @blueprint.delete("/<subscription_id>")
 def delete(subscription_id: str) -> Any:
-    known = store().get("subscription", subscription_id)
-    if known is None or known["account"] != g.account:
-        return error(404, "not_found", "There is no such subscription.")
+    if _find(subscription_id) is None:
+        return _unknown()
     store().forget("subscription", subscription_id)
     return "", 204
 
 
+def _find(subscription_id: str) -> dict[str, Any] | None:
+    known: dict[str, Any] | None = store().get("subscription", subscription_id)
+    return known if known is not None and known["account"] == g.account and _lasts(known) else None
+
+
+def _unknown() -> Any:
+    return error(404, "not_found", "There is no such subscription.")
+
+
+def _end() -> str:
+    return stamp(datetime.now(UTC) + timedelta(seconds=current_app.config["SUBSCRIPTION"]))
+
+
+def _lasts(subscription: dict[str, Any] | None) -> bool:
+    """Whether it is there and has not ended; one of an older store has no end."""
+    return subscription is not None and subscription.get("expires_at", "9999") > stamp(datetime.now(UTC))
+
+
 def _shown(subscription: dict[str, Any]) -> dict[str, Any]:
-    return {name: subscription[name] for name in ("id", "url", "account")}
+    return {name: subscription.get(name) for name in ("id", "url", "account", "expires_at")}

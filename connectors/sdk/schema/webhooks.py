@@ -69,12 +69,25 @@ class EventRule(Closed):
     record: RootPath | None = Field(None, description="The record itself, where the event carries it whole.")
 
 
+class FindSubscription(Closed):
+    """How the subscriptions at the vendor are listed: one whose answer was lost is found by our address."""
+
+    request: Request = Field(description="The call that lists them, all on one page; `{hook.url}` is our address.")
+    items: RootPath = Field("", description="Where the list stands in the answer.")
+    id: Path = "id"
+    url: Path = Field("url", description="Where each says which address it sends to.")
+
+
 class Subscribe(Closed):
     """How a subscription is made at the vendor."""
 
     create: Request | None = Field(None, description="Filled from `{hook.url}` and `{hook.secret}`.")
     id: Path = "id"
     secret: Path | None = Field(None, description="Where the vendor's answer holds the secret.")
+    find: FindSubscription | None = Field(
+        None,
+        description="Lists what is subscribed already; asked before one is made, and when the access is given back.",
+    )
     check: Request | None = Field(
         None, description="Asks whether the subscription is still there; `{hook.id}` is its id."
     )

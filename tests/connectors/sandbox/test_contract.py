@@ -30,10 +30,14 @@ def subscribe(connector: Connector, session: Session) -> Any:
     """Make the subscription of the manifest and end it; return the answer to the first."""
     hooks = connector.manifest.webhooks
     assert hooks is not None
-    create, remove = hooks.subscribe.create, hooks.subscribe.remove
+    create, renew, remove = hooks.subscribe.create, hooks.subscribe.renew, hooks.subscribe.remove
     assert isinstance(create, Request)
+    assert isinstance(renew, Request)
     assert isinstance(remove, Request)
     made = connector.call(session, create, {"hook": {"url": HOOK}}).json()
+    assert hooks.subscribe.find
+    connector.call(session, hooks.subscribe.find.request, {"hook": {"url": HOOK}})
+    connector.call(session, renew, {"hook": {"id": made["id"]}})
     connector.call(session, remove, {"hook": {"id": made["id"]}})
     return made
 

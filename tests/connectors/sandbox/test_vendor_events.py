@@ -119,6 +119,33 @@ def test_a_subscription_ends_by_call_and_by_410(vendor: Running, listener: Liste
     assert call(vendor, "GET", "/api/webhooks", token).json()["results"] == []
 
 
+def test_a_subscription_ends_unless_it_is_renewed(vendor: Running, listener: Listener) -> None:
+    token, stranger = vendor.access(), vendor.access(account="globex")
+    made = call(vendor, "POST", "/api/webhooks", token, json={"url": listener.url}).json()
+    path = f"/api/webhooks/{made['id']}"
+    renewed = call(vendor, "PATCH", path, token).json()
+    assert renewed["expires_at"] > made["expires_at"]
+    assert call(vendor, "PATCH", path, stranger).status_code == 404
+    kept = vendor.store.get("subscription", made["id"])
+    vendor.store.put("subscription", made["id"], {**kept, "expires_at": "2026-01-01T00:00:00.000Z"})
+    vendor.store.save("contacts", "contact-1", {"city": "Oslo"})
+    vendor.events.wait()
+    assert listener.received == []
+    assert [call(vendor, method, path, token).status_code for method in ("GET", "PATCH", "DELETE")] == [404] * 3
+
+
+def test_a_secret_of_ones_own_is_signed_with(vendor: Running, listener: Listener) -> None:
+    token, secret = vendor.access(), "whsec_" + "YWJj" * 8
+    for bad in ("short", "whsec_?"):
+        sent = {"url": listener.url, "secret": bad}
+        assert call(vendor, "POST", "/api/webhooks", token, json=sent).status_code == 422
+    call(vendor, "POST", "/api/webhooks", token, json={"url": listener.url, "secret": secret}).raise_for_status()
+    vendor.store.save("contacts", "contact-1", {"city": "Oslo"})
+    vendor.events.wait()
+    ((headers, body),) = listener.received
+    assert Webhook(secret).verify(body, headers)["record_id"] == "contact-1"
+
+
 def test_an_address_that_is_none_is_refused(vendor: Running) -> None:
     token = vendor.access()
     for url in ("", "ftp://example.test/", "javascript:alert(1)", None, "https://"):

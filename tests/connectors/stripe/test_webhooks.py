@@ -150,11 +150,14 @@ def test_the_subscription_asks_for_what_the_rules_read(connector: LocalConnector
         made = local.call(session(local), create, {"hook": {"url": "https://p.test/hooks/1", "secret": ""}})
         assert made.json()[HOOKS.subscribe.secret or ""] == SECRET
         local.call(session(local), remove, {"hook": {"id": "we_1"}})
+        assert HOOKS.subscribe.find
+        local.call(session(local), HOOKS.subscribe.find.request, {"hook": {"url": "https://p.test/hooks/1"}})
     finally:
         vendor.stop()
     sent = dict(parse_qsl(answers[0].body.decode()))
     assert (answers[0].path, sent["url"]) == ("/v1/webhook_endpoints", "https://p.test/hooks/1")
     assert (answers[1].method, answers[1].path) == ("DELETE", "/v1/webhook_endpoints/we_1")
+    assert (answers[2].method, answers[2].path) == ("GET", "/v1/webhook_endpoints")
     asked = {value for name, value in sent.items() if name.startswith("enabled_events[")}
     read = {
         kind
