@@ -19,6 +19,10 @@ soak: $(STAMP) ## run the long fault tests
 mutants: $(STAMP) ## take each guard of two-way sync away in a copy, and see its test turn red
 	@$(PY) -m tests.mutants
 
+screenshots: $(STAMP) ## take a picture of every page, light, dark and narrow, into screenshots/
+	@mkdir -p screenshots
+	@PATCHBAY_SHOTS=screenshots $(PY) -m pytest -s tests/browser/test_every_page.py
+
 bench: $(STAMP) ## print speed as ratios against yardsticks
 	@$(PY) -m tests.bench
 
@@ -53,4 +57,4 @@ $(STAMP): requirements.lock
 		|| $(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
 	@rm -f $(VENV)/.stamp-* && touch $@
 
-.PHONY: help run test soak mutants bench seed-large check fix lock clean
+.PHONY: help run test soak mutants screenshots bench seed-large check fix lock clean

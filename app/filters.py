@@ -108,6 +108,8 @@ def clock(moment: datetime | None, zone: str | None = None, at: datetime | None 
 def apart(one: datetime, other: datetime) -> str:
     """Return how far two moments are from each other: "14 min", "2 days"."""
     seconds = abs((one - other).total_seconds())
+    if seconds < 1:
+        return "less than a second"
     for limit, unit, step in ((90, "s", 1), (5400, "min", 60), (86_400 * 2, "h", 3600)):
         if seconds < limit:
             return f"{round(seconds / step)} {unit}"

@@ -61,8 +61,9 @@ def _known(task: LeasedTask, preview: Preview, connector: Connector) -> tuple[li
     stream = preview.stream or ""
     with transaction():
         content = mappings.get_content(task.tenant_id, preview.installation_id, stream)
-        read = {source for rule in (*content.rules_in_force, *content.rules) for source in rule.sources}
-        return stream_fields.of_stream(content.installed, connector.manifest.stream(stream)), read
+        rules = (*content.rules_in_force, *content.rules)
+        read = {source for rule in rules for source in rule.sources}
+        return stream_fields.of_mapping(content.installed, connector.manifest.stream(stream), rules), read
 
 
 def asking(session: Session, stream: str, read: set[str], fields: list[AccountField] | list[FieldInfo]) -> Session:
@@ -91,7 +92,7 @@ def read_some(connector: Connector, session: Session, stream: str) -> Page:
     return page
 
 
-def _sample(page: Page, name: str) -> str | None:
+def _sample(page: Page, name: str) -> str | bool | None:
     values = (look_up(record.data, name) for record in page.records[:20])
     shown = next((value for value in values if value not in (None, "", [])), None)
-    return None if shown is None else str(shown)[:80]
+    return shown if shown is None or isinstance(shown, bool) else str(shown)[:80]

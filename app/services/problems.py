@@ -152,7 +152,7 @@ def sum_up_failed_records(tenant_id: uuid.UUID, installation_id: uuid.UUID, run_
     for direction, stream, code, field, count, message, seen_at in groups:
         signature = f"{'records' if direction == 'in' else 'records_out'}:{stream}:{code}:{field or ''}"
         signatures.append(signature)
-        number = f"{count:,} {stream}: " if count > 1 else f"1 of the {stream}: "
+        number = f"{count:,} record{'s' if count != 1 else ''} of {stream}: "
         open_problem(
             tenant_id, installation_id, "records_refused", number + message,
             "Correct the value where it comes from, or change the mapping, then retry these records.",
@@ -177,7 +177,9 @@ def sum_up_conflicts(tenant_id: uuid.UUID, installation_id: uuid.UUID, run_id: u
     for stream, count, seen_at in groups:
         open_problem(
             tenant_id, installation_id, "conflicts_open",
-            f"{count:,} {stream} wait for a decision" if count > 1 else f"1 of the {stream} waits for a decision",
+            f"{count:,} records of {stream} wait for a decision"
+            if count > 1
+            else f"1 record of {stream} waits for a decision",
             "Choose a value for each. Until then both sides keep their own.",
             signature=f"conflicts:{stream}", count=count, run_id=run_id, seen_at=seen_at,
         )  # fmt: skip

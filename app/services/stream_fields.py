@@ -4,13 +4,15 @@ They are kept as JSON on the installation's stream. A field that drift has found
 mark until somebody has decided what to do about it (services/drift.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from app.clock import now
 from app.models.installations import InstallationStream
-from connectors.sdk import Choice, FieldInfo
+from app.services.object_types import list_fields
+from app.services.sensitive_fields import hidden_names
+from connectors.sdk import Choice, FieldInfo, Rule
 from connectors.sdk.manifest import Stream
 
 
@@ -28,6 +30,16 @@ def of_stream(installed: InstallationStream, declared: Stream) -> list[AccountFi
     sensitive = {field.name for field in declared.fields if field.sensitive}
     found = kept(installed) or [found_as(info) for info in declared.field_infos()]
     return [replace(field, sensitive=True, sample=None) if field.name in sensitive else field for field in found]
+
+
+def of_mapping(installed: InstallationStream, declared: Stream, rules: Iterable[Rule]) -> list[AccountField]:
+    """Return the same for who shows values: what a field marked sensitive here is made of is sensitive there as well."""
+    hidden = hidden_names(list_fields(installed.object_type))
+    read = {source for rule in rules if rule.target in hidden for source in rule.sources}
+    return [
+        replace(field, sensitive=True, sample=None) if field.name in read else field
+        for field in of_stream(installed, declared)
+    ]
 
 
 def kept(installed: InstallationStream) -> list[AccountField]:

@@ -107,7 +107,7 @@ def open_page(installation_id: uuid.UUID, stream: str) -> Page:
     declared = manifest.stream(stream)
     return Page(
         installation, manifest, declared, content, object_types.fields_of(content.installed.object_type),
-        {field.name: field for field in stream_fields.of_stream(content.installed, declared)},
+        {field.name: field for field in stream_fields.of_mapping(content.installed, declared, content.rules)},
         previews.find_latest(tenant_id, installation_id, "sample", stream),
     )  # fmt: skip
 

@@ -49,8 +49,8 @@ def page() -> Iterator[Page]:
         found.on("pageerror", lambda error: errors.append(str(error)))
 
         def note(message: ConsoleMessage) -> None:
-            # Chromium counts the answer to a form that does not fit as an error of its own.
-            if message.type == "error" and "422" not in message.text:
+            # Chromium counts the answer to a form that does not fit as an error of its own, and that of no such page.
+            if message.type == "error" and "422" not in message.text and "no-such" not in message.location["url"]:
                 errors.append(message.text)
 
         found.on("console", note)

@@ -82,7 +82,7 @@ def test_first_load_then_changes_then_deletes(
     failed = owner.execute("SELECT external_id, state, message, field FROM failed_records").fetchone()
     assert failed == ("contact-901", "waiting", "E-mail: “nobody” is not an e-mail address.", "email")
     problem = owner.execute("SELECT message, count FROM problems WHERE state = 'open'").fetchone()
-    assert problem == ("1 of the contacts: E-mail: “nobody” is not an e-mail address.", 1)
+    assert problem == ("1 record of contacts: E-mail: “nobody” is not an e-mail address.", 1)
 
     kinto.put_all("contacts", [contact(901, email="somebody@example.test")])
     with apps["web"].app_context(), bind_tenant(tenant_id), transaction():

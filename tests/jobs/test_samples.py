@@ -52,6 +52,21 @@ def test_samples_hold_what_the_editor_offers_and_nothing_sensitive(
     assert samples.data_of(records[0])["properties"]["email"] == values["properties.email"]
 
 
+def test_what_a_field_marked_sensitive_here_is_made_of_is_not_shown(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch, owner: Owner
+) -> None:
+    owner.execute("UPDATE object_fields SET sensitive = true WHERE object_type = 'contact' AND name = 'phone'")
+    try:
+        ask(work, monkeypatch, "fields")
+        records = ask(work, monkeypatch, "sample").result["records"]
+        assert not any("properties.phone" in record["values"] for record in records)
+        page = work.browser().get(work.base).get_data(as_text=True)
+        assert page.count("not shown, it is sensitive") == 4  # Birthday as well, in row and preview each.
+        assert "+44" not in page
+    finally:
+        owner.execute("UPDATE object_fields SET sensitive = false WHERE object_type = 'contact' AND name = 'phone'")
+
+
 def test_fields_are_loaded_with_a_sample_each(work: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     found = ask(work, monkeypatch, "fields")
     assert found.result == {"count": 16, "new": 0, "removed": 0, "retyped": 0}

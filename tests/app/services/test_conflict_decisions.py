@@ -252,12 +252,12 @@ def test_open_conflicts_are_one_problem_for_each_stream_and_it_closes_with_the_l
     with desk.apps["worker"].app_context(), bind_tenant(desk.tenant_id), transaction():
         problems.sum_up_conflicts(desk.tenant_id, desk.installation_id)
     query = "SELECT state, count, message FROM problems WHERE code = 'conflicts_open'"
-    assert desk.all(query) == [("open", 2, "2 contacts wait for a decision")]
+    assert desk.all(query) == [("open", 2, "2 records of contacts wait for a decision")]
     # A run that has worked to its end proves nothing about them.
     with desk.apps["worker"].app_context(), bind_tenant(desk.tenant_id), transaction():
         problems.close_run_problems(desk.tenant_id, desk.installation_id)
     desk.decide(first, phone="ours")
-    assert desk.all(query) == [("open", 1, "1 of the contacts waits for a decision")]
+    assert desk.all(query) == [("open", 1, "1 record of contacts waits for a decision")]
     desk.decide(second, phone="ours")
     assert desk.all("SELECT state FROM problems WHERE code = 'conflicts_open'") == [("closed",)]
 

@@ -1,0 +1,106 @@
+"""Every page of every role in a real Chromium: axe clean in both themes, no console error, fits a phone; pictures on demand."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from flask import Flask
+from playwright.sync_api import Error, Page
+
+from tests.browser.test_main_job import page
+from tests.tour.addresses import list_addresses
+from tests.tour.company import PEOPLE, STAFF, Company
+
+__all__ = ["page"]
+pytestmark = pytest.mark.browser
+_SHOTS = os.environ.get("PATCHBAY_SHOTS")
+# Only colours differ in the dark.
+_RULES = {"light": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"], "dark": ["color-contrast"]}
+# Who looks -> the pages that only they, or they among others, may open. Pages of members are walked as owner.
+_WALKS = {
+    "nobody": (None, {"public"}),
+    "owner": (PEOPLE["owner"], {"signed_in", "member", "admin", "owner"}),
+    "member": (PEOPLE["member"], {"member"}),
+    "operator": (STAFF["operator"], {"staff:operator"}),
+    "support": (STAFF["support"], {"staff:support"}),
+}
+
+
+@pytest.fixture
+def company(
+    environment: dict[str, str], clean: None, apps: dict[str, Flask], owner: psycopg.Connection[Any], tmp_path: Path
+) -> Iterator[Company]:
+    made = Company(apps, owner, environment, tmp_path)
+    yield made
+    made.stop()
+
+
+def _open(page: Page, address: str) -> None:
+    try:
+        page.goto(address)
+    except Error:  # The page before has loaded itself anew at this moment, as a run has ended.
+        page.goto(address)
+
+
+def _look(page: Page, who: str, path: str) -> list[str]:
+    """Return what is wrong with the page that is open."""
+    wrong: list[str] = []
+    for scheme, rules in _RULES.items():
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+        page.wait_for_timeout(150)
+        found = Axe().run(page, options={"runOnly": rules})
+        if found.violations_count:
+            wrong.append(f"{scheme}: {found.generate_report()}")
+        _shoot(page, who, path, scheme)
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_timeout(100)
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    if wide > 390:
+        wrong.append(f"{wide} px wide on a phone of 390")
+    _shoot(page, who, path, "narrow")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    return wrong
+
+
+def _shoot(page: Page, who: str, path: str, form: str) -> None:
+    if _SHOTS:
+        name = (
+            re.sub(r"[^a-z0-9]+", "-", re.sub(r"[0-9a-f]{8}-[0-9a-f-]{22}(..)(..)", r"\2", path)).strip("-")
+            or "catalog"
+        )
+        page.screenshot(path=f"{_SHOTS}/{who}-{name}-{form}.png", full_page=True)
+
+
+def test_every_page_of_each_role(company: Company, page: Page) -> None:
+    company.make_everything(page)
+    wrong: dict[str, list[str]] = {}
+    answers: dict[str, int] = {}
+    page.on("response", lambda answer: answers.__setitem__(answer.url, answer.status))
+    opened = 0
+    # A member sees the owner's pages with less on them: one of each kind is enough.
+    seen: set[str] = set()
+    for who, (email, access) in _WALKS.items():
+        page.context.clear_cookies()
+        if email:
+            company.sign_in(page, email)
+        for endpoint, path in list_addresses(company.apps["web"], company.owner, company.tenant_id, access):
+            if who == "member" and endpoint in seen:
+                continue
+            seen.add(endpoint) if who == "member" else None
+            _open(page, company.url + path)
+            found = _look(page, who, path)
+            status = answers.get(company.url + path, 0)
+            if status >= 400 and not path.endswith("no-such-token"):
+                found.append(f"answers {status}")
+            if found:
+                wrong[f"{who} {endpoint} {path}"] = found
+            opened += 1
+    print(f"\nPAGES {opened} WRONG {len(wrong)}")
+    assert not wrong, "\n".join(f"{name}\n  " + "\n  ".join(what) for name, what in wrong.items())
+    assert opened > 60
