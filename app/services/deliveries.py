@@ -141,7 +141,9 @@ def _take(sql: Unit, door: Door, hooks: Webhooks, delivery: webhooks.Delivery) -
             received.stored.append(inbox.store(sql, home, hooks, part, event_ids[account], hints, note))
         if not homes:
             place = door.tenant_id, door.id
-            inbox.refuse(sql, place, hooks.verify, hooks, part, "unknown_account", (account or "")[:200], alone=False)
+            inbox.refuse(
+                sql, place, hooks.verify, hooks, part, "unknown_account", (account or "")[:200], alone=False, verified=door
+            )  # fmt: skip
     return received
 
 

@@ -23,7 +23,7 @@ from connectors.sdk import Manifest, VendorDataError, webhooks
 # So many are sent round again at once; the page says how many it will be.
 MOST_REPLAYED = 500
 SCOPES = ("failed", "hour", "day")
-_SHOWN = 64 * 1024
+_SHOWN, _FOLDED = 64 * 1024, 4000
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,22 @@ def list_deliveries(
     if before:
         query = query.where(Delivery.id < before)
     return _lines(endpoint.tenant_id, list(db.session.scalars(query.order_by(Delivery.id.desc()).limit(limit))))
+
+
+def list_shared(
+    endpoint: Endpoint, manifest: Manifest, *, verdict: str = "", before: uuid.UUID | None = None, limit: int = 25
+) -> list[tuple[Delivery, str | None]]:
+    """Return what came to a connector's own address and to no customer, newest first, each with its body for people.
+
+    The platform's tenant is bound. `before` is the id the last page ended with; bodies are cut after a screenful.
+    """
+    query = scoped(Delivery, endpoint.tenant_id).where(Delivery.endpoint_id == endpoint.id)
+    if verdict:
+        query = query.where(Delivery.verdict == verdict)
+    if before:
+        query = query.where(Delivery.id < before)
+    found = db.session.scalars(query.order_by(Delivery.id.desc()).limit(limit))
+    return [(delivery, (shown_body(delivery, manifest) or "")[:_FOLDED] or None) for delivery in found]
 
 
 def list_recent(tenant_id: uuid.UUID, *, limit: int = 20) -> list[tuple[Line, uuid.UUID | None]]:

@@ -126,8 +126,8 @@ def _headers(verify: Verify, hooks: Webhooks | None, delivery: Delivery) -> str:
 
 
 _KEEP = """
-INSERT INTO deliveries (tenant_id, id, endpoint_id, event_id, verdict, note, method, headers, size)
-SELECT e.tenant_id, %b, e.id, %b, %b::text, %b, %b, %b::jsonb, %b::int FROM endpoints e
+INSERT INTO deliveries (tenant_id, id, endpoint_id, event_id, verdict, note, method, headers, body, sealed, size)
+SELECT e.tenant_id, %b, e.id, %b, %b::text, %b, %b, %b::jsonb, %b, %b, %b::int FROM endpoints e
 WHERE e.tenant_id = %b AND e.id = %b AND (SELECT count(*) FROM (SELECT 1 FROM deliveries d
 WHERE d.tenant_id = e.tenant_id AND d.endpoint_id = e.id AND d.verdict <> 'accepted' AND d.verdict = %b::text
 AND d.created_at > now() - interval '1 hour' LIMIT %b::int) AS r) < %b::int
@@ -137,16 +137,21 @@ AND d.created_at > now() - interval '1 hour' LIMIT %b::int) AS r) < %b::int
 def refuse(
     sql: Unit, place: tuple[uuid.UUID, uuid.UUID], verify: Verify, hooks: Webhooks | None,
     delivery: Delivery, verdict: str, note: str | None, *, event_id: str | None = None,
-    alone: bool = True,
+    alone: bool = True, verified: Door | None = None,
 ) -> None:  # fmt: skip
-    """Keep what was not taken, as far as there is room; `alone` in its transaction, a crash may lose it."""
+    """Keep what was not taken, as far as there is room; `alone` in its transaction, a crash may lose it.
+
+    The body is kept only of what was `verified` at this door: anybody could send the others.
+    """
     sql.last(_BIND, (str(place[0]),))
     if alone:
         sql.last("SELECT set_config('synchronous_commit', 'off', true)")
     event_id = event_id or hashlib.sha256(delivery.body).hexdigest()
+    delivery_id = new_id()
+    body, sealed = _kept(verified, delivery_id, delivery.body) if verified else (None, False)
     values = (
-        new_id(), event_id, verdict, note, delivery.method, _headers(verify, hooks, delivery), len(delivery.body),
-        *place, verdict, KEPT_AN_HOUR, KEPT_AN_HOUR,
+        delivery_id, event_id, verdict, note, delivery.method, _headers(verify, hooks, delivery), body, sealed,
+        len(delivery.body), *place, verdict, KEPT_AN_HOUR, KEPT_AN_HOUR,
     )  # fmt: skip
     sql.last(_KEEP, values)
 

@@ -1,18 +1,22 @@
 """The host's applications at vendors, for operators: without one, nobody can connect by OAuth."""
 
-from flask import Blueprint, flash
+import uuid
+
+from flask import Blueprint, flash, request
 from werkzeug.wrappers import Response
 
 from app.access import requires_staff, viewer
-from app.errors import InvalidError
+from app.errors import InvalidError, NotFoundError
 from app.extensions import settings
 from app.forms.oauth_clients import OAuthClientForm
 from app.htmx import go, render, stop_polling
-from app.services import endpoints, oauth_clients
+from app.models.endpoints import VERDICTS
+from app.services import delivery_log, endpoints, listings, oauth_clients
 from app.tenancy import PLATFORM_TENANT, bind_tenant
 from app.transaction import transaction
 
 blueprint = Blueprint("oauth_clients", __name__, url_prefix="/applications")
+_SIZE = 25
 
 
 @blueprint.get("")
@@ -37,6 +41,29 @@ def _page(slug: str, form: OAuthClientForm | None = None, status: int = 200) -> 
         redirect_uri=f"{settings().base_url}/oauth/callback/{slug}", hook_url=_hook_url(slug),
     )  # fmt: skip
     return response if row and row.test_result == "testing" else stop_polling(response)
+
+
+@blueprint.get("/<slug>/deliveries")
+@requires_staff("operator")
+def deliveries(slug: str) -> Response:
+    """What came to the address for all accounts and belongs to no customer."""
+    application = oauth_clients.get_application(slug)
+    verdict = request.args.get("verdict", "")
+    verdict = verdict if verdict in VERDICTS else ""
+    before = request.args.get("before", type=uuid.UUID)
+    with bind_tenant(PLATFORM_TENANT, viewer().user.id), transaction():
+        endpoint = endpoints.find_shared(slug)
+        if endpoint is None:
+            raise NotFoundError("This application has no address for webhooks.")
+        version = listings.get_listing(slug).current_version
+        assert version is not None
+        manifest = listings.manifest_of(version)
+        lines = delivery_log.list_shared(endpoint, manifest, verdict=verdict, before=before, limit=_SIZE + 1)
+        counts = delivery_log.count_by_verdict(endpoint)
+    return render(
+        "oauth_clients/deliveries.html", application=application, lines=lines[:_SIZE], verdict=verdict, counts=counts,
+        older=lines[_SIZE - 1][0].id if len(lines) > _SIZE else None,
+    )  # fmt: skip
 
 
 def _hook_url(slug: str) -> str | None:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import re
 import time
 import uuid
 from typing import Any
@@ -11,10 +12,12 @@ import orjson
 import psycopg
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 
 from app.services import connections, endpoints, installations, oauth_clients
 from app.tenancy import PLATFORM_TENANT, bind_tenant
 from app.transaction import transaction
+from tests.app.views.test_oauth_clients import operator  # noqa: F401  # a fixture
 from tests.factories.tenants import make_tenant
 
 SECRET = "the-secret-of-the-app"
@@ -79,7 +82,8 @@ def test_each_tenant_gets_the_events_of_its_account_alone(scene: Scene, owner: O
     kept = owner.execute(
         "SELECT verdict, note, body FROM deliveries WHERE tenant_id = %s", (PLATFORM_TENANT,)
     ).fetchall()
-    assert kept == [("unknown_account", "99", None)]
+    assert [row[:2] for row in kept] == [("unknown_account", "99")]
+    assert [item["objectId"] for item in orjson.loads(kept[0][2])] == [33], "the part of that account, and no other"
     assert owner.execute("SELECT count(*) FROM tasks WHERE kind = 'apply_hint'").fetchone() == (2,)
 
 
@@ -94,6 +98,34 @@ def test_a_delivery_that_comes_again_is_known_although_its_attempt_is_another(sc
 def test_another_secret_is_refused_for_all(scene: Scene, owner: Owner) -> None:
     assert scene.send([event(1, 62515, 11)], secret="other") == 401
     assert owner.execute("SELECT count(*) FROM hints").fetchone() == (0,)
+
+
+def test_the_operator_sees_what_belongs_to_nobody(
+    scene: Scene, operator: FlaskClient, owner: Owner,  # noqa: F811  # a fixture
+) -> None:  # fmt: skip
+    page = operator.get("/applications/hubspot/deliveries").text
+    assert "Nothing came in for nobody" in page
+    for number in range(30):
+        scene.send([event(number, 90 + number, 33)])
+    scene.send([event(100, 62515, 44)])
+    scene.send([event(101, 62515, 55)], secret="other")
+    assert "What came in for nobody" in operator.get("/applications/hubspot").text
+    page = operator.get("/applications/hubspot/deliveries").text
+    assert page.count("Unknown account</span>") == 24
+    assert "not kept: it was not verified" in page
+    assert "&#34;objectId&#34;: 33" in page
+    for hidden in ("&#34;objectId&#34;: 44", "&#34;objectId&#34;: 55", SECRET):
+        assert hidden not in page
+    older = re.search(r'href="(/applications/hubspot/deliveries[?][^"]*before=[^"]+)"', page)
+    assert older
+    rest = operator.get(older[1].replace("&amp;", "&")).text
+    assert rest.count("Unknown account</span>") == 6
+    refused = operator.get("/applications/hubspot/deliveries?verdict=bad_signature").text
+    assert "Unknown account</span>" not in refused
+    assert operator.get("/applications/hubspot/deliveries?verdict=stale").text.count("Nothing has this verdict") == 1
+    assert operator.get("/applications/sandbox/deliveries").status_code == 404
+    # What a customer has is not here, and what nobody has is not theirs.
+    assert owner.execute("SELECT count(*) FROM deliveries WHERE tenant_id <> %s", (PLATFORM_TENANT,)).fetchone() == (1,)
 
 
 def test_a_removed_installation_is_told_nothing_more(scene: Scene, owner: Owner) -> None:

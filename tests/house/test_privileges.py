@@ -68,7 +68,7 @@ MATRIX = {
     "object_types.create_field": "staff:operator",
     "oauth_clients.index": "staff:operator", "oauth_clients.show": "staff:operator",
     "oauth_clients.save": "staff:operator", "oauth_clients.remove": "staff:operator",
-    "oauth_clients.check": "staff:operator",
+    "oauth_clients.check": "staff:operator", "oauth_clients.deliveries": "staff:operator",
     "fleet.index": "staff:support|operator", "fleet.show": "staff:support",
     "api_keys.index": "admin", "api_keys.create": "admin", "api_keys.rotate": "admin", "api_keys.revoke": "admin",
     "api_keys.host_index": "staff:operator", "api_keys.host_create": "staff:operator",
