@@ -22,6 +22,7 @@ VIEWS: tuple[str, ...] = (
     "app.views.catalog",
     "app.views.installations",
     "app.views.activity",
+    "app.views.installation_settings",
     "app.views.webhooks",
     "app.views.wizard",
     "app.views.dry_runs",

@@ -21,7 +21,7 @@ PAGES = frozenset(
     {
         "catalog.index", "catalog.show", "catalog.install", "installations.index", "installations.show",
         "installations.live", "installations.run_now", "installations.pause", "installations.resume",
-        "installations.run_list", "problems.show", "problems.try_now", "runs.show", "runs.stop", "oauth.start", "oauth.callback", "connect.open_link",
+        "installations.run_list", "installation_settings.show", "installation_settings.save", "problems.show", "problems.try_now", "runs.show", "runs.stop", "oauth.start", "oauth.callback", "connect.open_link",
         "connect.leave",
     }
 )  # fmt: skip

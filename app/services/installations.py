@@ -25,14 +25,17 @@ from app.services import (
     endpoints,
     fleet,
     listings,
+    mappings,
     problems,
     runs,
+    setting_changes,
     stream_fields,
     stream_settings,
     vendor_hosts,
 )
 from app.services.audit import current_actor
 from app.services.runs import get_installation
+from app.services.setting_changes import Rhythm
 from app.services.stream_settings import StreamSettings
 from app.sync.schedule import next_due, promise_of
 from app.sync.status import Facts, Status, status_of
@@ -125,8 +128,11 @@ def configure(
     installation = get_installation(tenant_id, installation_id)
     if not streams:
         raise InvalidError("Nothing is chosen.", {"streams": "Choose at least one kind of data."})
+    changes = [f"name: {installation.name} → {name}"] if installation.name != name else []
+    changes += [f"setting: {key}" for key, value in settings.items() if installation.settings.get(key) != value]
     installation.name, installation.updated_at = name, now()
     installation.settings = {**installation.settings, **settings}
+    before = _stream_settings(tenant_id, installation_id)
     account = connections.get_connection(tenant_id, installation.connection_id).account_id
     manifest = listings.manifest_of(installation.listing_version_id)
     for stream in list_streams(tenant_id, installation_id):
@@ -137,12 +143,25 @@ def configure(
         if installation.state != "setting_up":
             stream.claimed_account = account if stream.enabled else None
     schedule = get_schedule(tenant_id, installation_id)
-    before = (schedule.kind, schedule.minutes, schedule.at, schedule.zone)
+    rhythm = Rhythm(schedule.kind, schedule.minutes, schedule.at, schedule.zone)
     schedule.kind, schedule.minutes, schedule.at, schedule.zone = kind, minutes, at, zone
-    if installation.state == "active" and before != (kind, minutes, at, zone):
+    if installation.state == "active" and rhythm != Rhythm(kind, minutes, at, zone):
         _set_active(tenant_id, installation_id, active=True)
-    if installation.state != "setting_up":
-        audit.write(tenant_id, "installation.configured", "installation", str(installation.id), name)
+    if installation.state == "setting_up":
+        return
+    after, labels = _stream_settings(tenant_id, installation_id), {s.name: s.label for s in manifest.streams}
+    changes += setting_changes.told(before, after, labels)
+    if str(rhythm) != str(Rhythm(kind, minutes, at, zone)):
+        changes.append(f"schedule: {rhythm} → {Rhythm(kind, minutes, at, zone)}")
+    if changes:
+        audit.write(tenant_id, "installation.configured", "installation", str(installation.id), name, changes=changes)
+
+
+def _stream_settings(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> dict[str, StreamSettings | None]:
+    return {
+        content.installed.stream: stream_settings.settings_of(content) if content.installed.enabled else None
+        for content in mappings.list_contents(tenant_id, installation_id)
+    }
 
 
 def _next(schedule: Schedule) -> Any:

@@ -24,10 +24,10 @@ def index() -> Response:
         request.args, {name: request.args.getlist(name) for name in ("can", "signs_in", "publisher")}
     )
     page, who = min(max(1, request.args.get("page", 1, type=int)), 10_000), find_viewer()
-    installed: dict[str, installations.Overview] = {}
+    installed: dict[str, list[installations.Overview]] = {}
     if who and who.tenant:
         for overview in installations.list_overviews(who.tenant.id):
-            installed.setdefault(overview.installation.connector, overview)
+            installed.setdefault(overview.installation.connector, []).append(overview)
     return render(
         "catalog/index.html", "catalog/_found.html", found=catalog.search(filters, start=(page - 1) * catalog.PAGE), filters=filters, number=page,
         installed=installed, capabilities=CAPABILITIES, sorts=catalog.SORTS, address=_address,

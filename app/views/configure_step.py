@@ -1,5 +1,6 @@
 """The second step of the wizard, which is also the settings of an installation: what is synced, which way, how often."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import request
@@ -11,8 +12,9 @@ from app.errors import AppError
 from app.forms.connector_config import config_form
 from app.forms.installations import FILTER_OPS, ConfigureForm, StreamForm, read_streams, shown_filters
 from app.htmx import render
-from app.services import installations, mappings, object_types, stream_settings
+from app.services import installations, mappings, object_types, setting_changes, stream_settings
 from app.services.mappings import Content
+from app.services.setting_changes import Effect
 from app.services.stream_settings import StreamSettings
 from app.transaction import transaction
 from connectors.sdk.manifest import ConfigField
@@ -47,6 +49,7 @@ def _present(content: Content) -> StreamForm:
 def _page(
     context: Context, form: ConfigureForm | None = None, *, status: int = 200, message: str = "",
     config: FlaskForm | None = None, streams: dict[str, StreamForm] | None = None, costs: Any = None,
+    effects: Sequence[Effect] = (),
 ) -> Response:  # fmt: skip
     tenant_id, installation, manifest = viewer().tenant_id, context["installation"], context["manifest"]
     schedule = installations.get_schedule(tenant_id, installation.id)
@@ -70,8 +73,9 @@ def _page(
             }
         )  # fmt: skip
     return render(
-        "wizard/configure.html", status=status, step="configure", form=form, message=message, fields=fields,
-        config=config or fresh, rows=rows, ops=FILTER_OPS, costs=costs or {}, **context,
+        "wizard/configure.html" if installation.state == "setting_up" else "installations/settings.html",
+        status=status, step="configure", form=form, message=message, fields=fields, config=config or fresh, rows=rows,
+        ops=FILTER_OPS, costs=costs or {}, effects=effects, **context,
     )  # fmt: skip
 
 
@@ -87,8 +91,11 @@ def save(context: Context) -> Response | None:
     chosen = {name: _settings(row) for name, row in streams.items() if row.enabled}
     if installation.state != "setting_up":
         costs = stream_settings.costs_of(who.tenant_id, installation.id, contents, chosen)
-        if set(costs) - set(request.form.getlist("agreed")):
-            return _page(context, form, config=config, streams=streams, costs=costs)
+        effects = setting_changes.effects_of(
+            who.tenant_id, installation.id, contents, chosen, context["manifest"], host=context["host_name"]
+        )
+        if {*costs, *(effect.key for effect in effects)} - set(request.form.getlist("agreed")):
+            return _page(context, form, config=config, streams=streams, costs=costs, effects=effects)
     try:
         with transaction():
             installations.configure(

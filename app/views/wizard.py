@@ -47,6 +47,8 @@ def _auth(manifest: Manifest, connection: Any) -> Auth:
 @requires("admin")
 def show(installation_id: uuid.UUID, step: str) -> Response:
     context = _open(installation_id)
+    if step == "configure" and context["installation"].state != "setting_up":
+        return go(f"/installations/{installation_id}/settings")
     # A step is tested before the next: without a working connection there is nothing to choose from.
     if step != "connect" and context["connection"].state != "ready":
         return go(_address(installation_id, "connect"))
@@ -110,15 +112,10 @@ def _left_out(auth: Auth) -> list[str]:
 @blueprint.post("/configure")
 @requires("admin")
 def configure(installation_id: uuid.UUID) -> Response:
-    answer = configure_step.save(_open(installation_id))
-    return answer if answer is not None else go(_next(installation_id, "map"))
-
-
-def _next(installation_id: uuid.UUID, step: str) -> str:
-    installation = installations.get_installation(viewer().tenant_id, installation_id)
-    return (
-        _address(installation_id, step) if installation.state == "setting_up" else f"/installations/{installation_id}"
-    )
+    context = _open(installation_id)
+    if context["installation"].state != "setting_up":
+        return go(f"/installations/{installation_id}/settings")
+    return configure_step.save(context) or go(_address(installation_id, "map"))
 
 
 def _map_page(context: dict[str, Any]) -> Response:

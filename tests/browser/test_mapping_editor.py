@@ -221,7 +221,7 @@ def test_a_mapping_in_use_is_changed(page: Page, work: Workspace, vendor: Runnin
     page.get_by_role("button", name="Leave it").click()
     expect(page.get_by_text("Nothing is open")).to_be_visible()
     assert work.act(lambda: [p.code for p in problems.list_open(work.tenant_id)]).count("schema_drift") == 0
-    settings = f"/installations/{work.installation_id}/setup/configure"
+    settings = f"/installations/{work.installation_id}/settings"
     page.goto(settings)
     check_axe(page)
     shoot(page, "settings")

@@ -39,7 +39,7 @@ MATRIX = {
     "installations.index": "member", "installations.show": "member", "installations.live": "member",
     "installations.run_now": "member", "installations.resync": "admin", "installations.pause": "admin",
     "installations.resume": "admin", "installations.remove": "admin", "installations.upgrade": "admin", "installations.run_list": "member",
-    "activity.index": "member",
+    "activity.index": "member", "installation_settings.show": "admin", "installation_settings.save": "admin",
     "failed_records.index": "member", "failed_records.retry_all": "member", "failed_records.show": "member",
     "failed_records.act": "member", "failed_records.correct": "admin", "failed_records.ask_payload": "member",
     "failed_records.payload": "member", "failed_records.link": "admin", "failed_records.send_again": "admin",

@@ -301,6 +301,11 @@ def test_versions_say_who_what_and_come_back(work: Workspace, person: FlaskClien
     assert person.post(f"{work.base}/versions/9").status_code == 404
 
 
+def agreed(page: str) -> list[tuple[str, str]]:
+    """Return what the form sends when somebody agrees to what it names."""
+    return [("agreed", key) for key in re.findall(r'name="agreed" value="([^"]+)"', page)]
+
+
 def configure(work: Workspace, person: FlaskClient, *pairs: tuple[str, str]) -> Any:
     sent = [
         ("name", "CRM"), ("kind", "manual"), ("minutes", "15"), ("zone", "UTC"), ("streams", "contacts"),
@@ -309,7 +314,7 @@ def configure(work: Workspace, person: FlaskClient, *pairs: tuple[str, str]) -> 
     data: dict[str, list[str]] = {}
     for name, value in sent:
         data.setdefault(name, []).append(value)
-    return person.post(f"/installations/{work.installation_id}/setup/configure", data=data)
+    return person.post(f"/installations/{work.installation_id}/settings", data=data)
 
 
 def test_settings_that_read_all_again_are_confirmed_first(work: Workspace, person: FlaskClient, owner: Owner) -> None:
@@ -321,12 +326,13 @@ def test_settings_that_read_all_again_are_confirmed_first(work: Workspace, perso
     assert "Save and read again" in page
     assert re.search(r'value="both" checked', page)
     assert work.content().installed.direction == "in"
-    answer = configure(work, person, ("direction-contacts", "both"), ("agreed", "contacts"))
+    answer = configure(work, person, ("direction-contacts", "both"), *agreed(page))
     assert answer.status_code == 303
     assert (work.content().installed.direction, work.content().installed.conflict_policy) == ("both", "ask")
 
 
-def test_what_costs_nothing_is_saved_at_once(work: Workspace, person: FlaskClient) -> None:
+def test_what_costs_nothing_is_saved_at_once(work: Workspace, person: FlaskClient, owner: Owner) -> None:
+    owner.execute("UPDATE installation_streams SET enabled = false WHERE stream <> 'contacts'")
     assert configure(work, person, ("direction-contacts", "in"), ("deletes-contacts", "ignore")).status_code == 303
 
 
@@ -337,10 +343,10 @@ def test_filters_are_kept_as_typed_and_errors_stand_beside(work: Workspace, pers
     page = text(answer)
     assert "Score: “a lot” is not a number. Correct the value." in page
     assert 'value="a lot"' in page
-    answer = configure(
-        work, person, ("direction-contacts", "in"), *rows, ("filter-contacts-value", "50"), ("agreed", "contacts")
-    )
-    assert answer.status_code == 303
+    sent = [("direction-contacts", "in"), *rows, ("filter-contacts-value", "50")]
+    page = text(configure(work, person, *sent))
+    assert "Records that no longer fit the filters stay as they are and are no longer synced." in page
+    assert configure(work, person, *sent, *agreed(page)).status_code == 303
     assert work.content().in_force.filters == [{"field": "score", "op": "greater", "values": ["50"], "mode": "include"}]
 
 

@@ -176,7 +176,7 @@ def pages(site: Site) -> dict[str, int]:
         f"{installation}/runs", f"{installation}/activity", f"{installation}/activity?kind=runs", f"/runs/{site.run_id}", f"/runs/{site.run_id}/undo", "/records", "/problems", "/problems?show=solved", f"/problems/{site.installation_id}", f"{installation}/failed/{site.installation_id}", "/members", "/audit", "/profile", "/fleet",
         f"/fleet/{site.tenant_id}", f"{installation}/mapping/contacts", f"{installation}/mapping/contacts/versions",
         f"{installation}/mapping/contacts/unmapped", f"{installation}/mapping/contacts/drift",
-        f"{installation}/mapping/contacts/rules/city?part=row", f"{installation}/setup/configure", f"{installation}/dry-run",
+        f"{installation}/mapping/contacts/rules/city?part=row", f"{installation}/settings", f"{installation}/dry-run",
         "/conflicts", f"{installation}/conflicts", f"/conflicts/{site.conflict_id()}", f"/conflicts?like={site.conflict_id()}",
     )  # fmt: skip
     return {re.sub(r"(?<=/conflicts)/.*|=.*", "", path): counted(site, path) for path in paths}
