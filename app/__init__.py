@@ -41,6 +41,7 @@ VIEWS: tuple[str, ...] = (
     "app.views.object_types",
     "app.views.oauth_clients",
     "app.views.fleet",
+    "app.views.destinations",
     "app.views.subscriptions",
     "app.views.host_subscriptions",
     "app.views.api_keys",

@@ -74,13 +74,7 @@ class Endpoint:
         try:
             client = self.clients.pop()
         except IndexError:
-            parts = urlsplit(self.url)
-            port = parts.port or (443 if parts.scheme == "https" else 80)
-            host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-            client = HttpClient(
-                {f"{parts.scheme}://{host}:{port}".lower()}, allow=self.allow, timeout=TIMEOUT, max_bytes=MOST_READ,
-                total=True,
-            )  # fmt: skip
+            client = client_for(self.url, self.allow)
         at, began = now(), time.monotonic()
         headers = sign(message_id(claimed.event_id), at, claimed.body, self.secrets)
         headers |= {"content-type": "application/json", "accept": "*/*", "accept-encoding": "identity"}
@@ -90,7 +84,7 @@ class Endpoint:
             status, answer = response.status, dict(response.headers)
             text = response.body[:2048].decode("utf-8", "replace").replace("\0", "")
         except ConnectorError as error:
-            trouble = _sentence(error)
+            trouble = sentence_of(error)
         except Exception:  # The edge of a thread: a try that failed in a way nobody has thought of.
             _logger.exception("sending failed", subscription_id=str(self.id))
             trouble = "Sending failed on our side."
@@ -108,7 +102,18 @@ class Endpoint:
             self.clients.pop().close()
 
 
-def _sentence(error: ConnectorError) -> str:
+def client_for(url: str, allow: Any) -> HttpClient:
+    """Return a client that may call the host of this address and no other."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return HttpClient(
+        {f"{parts.scheme}://{host}:{port}".lower()}, allow=allow, timeout=TIMEOUT, max_bytes=MOST_READ, total=True
+    )
+
+
+def sentence_of(error: ConnectorError) -> str:
+    """Return what is said of a call that got no answer, without a word of the vendor's or of the address."""
     if isinstance(error, EgressError):
         return "The address may not be reached: it leads into a private network, or is not https."
     if "Timeout" in error.message:

@@ -26,6 +26,7 @@ KINDS: dict[str, str] = {
     "send_mail": "jobs.mails:send_mail",
     "send_reset": "jobs.mails:send_reset",
     "notify": "jobs.notices:notify",
+    "send_notices": "jobs.notices:send_notices",
     "fan_out": "jobs.fan_out:spread",
     "send_dispatches": "jobs.dispatches:send_dispatches",
     "prune": "jobs.prune:prune",

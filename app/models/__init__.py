@@ -7,6 +7,7 @@ from app.models import (
     breakers,
     connect_sessions,
     connections,
+    destinations,
     endpoints,
     events,
     fleet,
@@ -24,7 +25,7 @@ from app.models import (
 )
 
 __all__ = [
-    "accounts", "api_keys", "audit", "breakers", "connect_sessions", "connections", "endpoints", "events", "fleet",
+    "accounts", "api_keys", "audit", "breakers", "connect_sessions", "connections", "destinations", "endpoints", "events", "fleet",
     "installations", "integration_requests", "intents", "listings", "mails", "object_types", "records", "runs", "support_grants", "tasks",
     "volumes",
 ]  # fmt: skip

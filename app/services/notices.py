@@ -1,7 +1,7 @@
-"""E-mail about the status of installations: grouped, once, and again when it is over."""
+"""Messages about the status of installations: grouped, once, and again when it is over."""
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select, update
@@ -9,10 +9,11 @@ from sqlalchemy import func, select, update
 from app.clock import now
 from app.db import db, write
 from app.models.accounts import Membership, User
+from app.models.destinations import Destination
 from app.models.fleet import InstallationStatus
 from app.models.installations import Installation
 from app.models.runs import Problem
-from app.services import mails
+from app.services import destinations, mails
 from app.sync.notices import Decision, Standing, decide, preference_of, wants
 from app.tenancy import scoped
 
@@ -71,6 +72,9 @@ def tell_problem(tenant_id: uuid.UUID, installation: Installation, code: str, me
     for member, user in db.session.execute(query):
         if preference_of(member.notify, member.role) == "problems":
             mails.send(tenant_id, user.email, told.headline, "notice", bad=[told], over=[])
+    for place in destinations.list_active(tenant_id):
+        if place.preference == "problems":
+            _queue(place, [told], [])
 
 
 def _standing(row: InstallationStatus) -> Standing:
@@ -93,6 +97,16 @@ def _send(
         ended = [one for one in over if wants(preference, before[one.id])]
         if mine or ended:
             mails.send(tenant_id, user.email, subject_of(mine, ended), "notice", bad=mine, over=ended)
+    for place in destinations.list_active(tenant_id):
+        mine = [one for one in bad if wants(place.preference, one.status)]  # type: ignore[arg-type]  # as the table has it
+        ended = [one for one in over if wants(place.preference, before[one.id])]  # type: ignore[arg-type]  # as above
+        if mine or ended:
+            _queue(place, mine, ended)
+
+
+def _queue(place: Destination, bad: list[Told], over: list[Told]) -> None:
+    said = [[{**asdict(one), "id": str(one.id), "headline": one.headline} for one in some] for some in (bad, over)]
+    destinations.queue(place, subject_of(bad, over), said[0], said[1])
 
 
 def _words(tenant_id: uuid.UUID, told: dict[uuid.UUID, str]) -> dict[uuid.UUID, Told]:

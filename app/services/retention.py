@@ -15,6 +15,7 @@ from app.models.accounts import Invitation
 from app.models.api_keys import IdempotencyKey
 from app.models.connect_sessions import ConnectSession
 from app.models.connections import OAuthState
+from app.models.destinations import Notice
 from app.models.endpoints import Delivery, EndpointSecret
 from app.models.events import Dispatch, Event, Subscription
 from app.models.installations import Preview
@@ -61,6 +62,7 @@ def _rules(settings: Settings) -> list[tuple[Any, ColumnElement[bool]]]:
         (Delivery, Delivery.id < first_at(before(settings.keep_deliveries_days))),
         (EndpointSecret, EndpointSecret.expires_at < before(1)),
         (Task, Task.finished_at < before(settings.keep_tasks_days)),
+        (Notice, (Notice.created_at < before(settings.keep_mail_days)) & (Notice.state != "waiting")),
         (Mail, Mail.created_at < before(settings.keep_mail_days)),
         (Preview, Preview.expires_at < now()),
         (OAuthState, OAuthState.expires_at < now()),

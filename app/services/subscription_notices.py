@@ -1,4 +1,4 @@
-"""Notices about subscriptions that were switched off without a person's doing."""
+"""Notices about subscriptions and destinations that were switched off without a person's doing."""
 
 import uuid
 
@@ -6,6 +6,7 @@ from sqlalchemy import select
 
 from app.db import db
 from app.models.accounts import Membership, StaffRole, User
+from app.models.destinations import Destination
 from app.models.events import Subscription
 from app.services import mails
 from app.tenancy import PLATFORM_TENANT
@@ -25,6 +26,17 @@ def tell(subscription: Subscription) -> None:
             subscription.tenant_id, address, f"Events are no longer sent to {subscription.name}", "subscription_off",
             name=subscription.name, url=subscription.url.split("?")[0], why=_WHY[subscription.disabled_code or "failing"],
             path=f"{'/host/subscriptions' if host else '/subscriptions'}/{subscription.id}",
+        )  # fmt: skip
+
+
+def tell_destination(destination: Destination) -> None:
+    """Write to the admins of the tenant that messages are no longer sent to a destination, and why."""
+    why = {"gone": _WHY["gone"].replace("events", "messages"), "failing": "Every message has failed for five days."}
+    for address in _addresses(destination.tenant_id):
+        mails.send(
+            destination.tenant_id, address, f"Messages are no longer sent to {destination.name}", "destination_off",
+            name=destination.name, host=destination.host, why=why[destination.disabled_code or "failing"],
+            path=f"/notifications/{destination.id}",
         )  # fmt: skip
 
 

@@ -219,7 +219,7 @@ def _checked(wish: Wish) -> dict[str, Any]:
     name, url = wish.name.strip(), wish.url.strip()
     if not name or len(name) > 120:
         wrong["name"] = "Give it a name of at most 120 characters."
-    if sentence := _wrong_url(url):
+    if sentence := wrong_url(url):
         wrong["url"] = sentence
     unknown = sorted(set(wish.types) - CHOICES)
     if unknown:
@@ -230,7 +230,7 @@ def _checked(wish: Wish) -> dict[str, Any]:
     return {"name": name, "url": url, **{key: sorted(set(values)) for key, values in lists.items()}}
 
 
-def _wrong_url(url: str) -> str:
+def wrong_url(url: str) -> str:
     """Return what is wrong with an address, an empty text when nothing is. Where it leads to is checked at each call."""
     settings: Settings = current_app.extensions["settings"]
     try:

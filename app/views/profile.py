@@ -2,7 +2,7 @@
 
 import uuid
 
-from flask import Blueprint, flash
+from flask import Blueprint, flash, request
 from werkzeug.wrappers import Response
 
 from app.access import requires, signed_in, viewer
@@ -51,7 +51,7 @@ def save_notifications() -> Response:
         with transaction():
             notices.save_preference(who.tenant_id, who.user.id, form.preference.data)
         flash("Saved: this is what you are told.")
-    return go("/profile")
+    return go("/notifications" if request.form.get("from") == "notifications" else "/profile")
 
 
 @blueprint.post("")

@@ -35,6 +35,11 @@ MATRIX = {
     "profile.show": "signed_in", "profile.update": "signed_in", "profile.change_password": "signed_in",
     "profile.save_notifications": "member", "profile.end_session": "signed_in", "profile.verify": "signed_in",
     "audit.index": "admin",
+    "destinations.index": "member",
+    **{
+        f"destinations.{name}": "admin"
+        for name in ("new", "create", "show", "edit", "change", "test", "disable", "enable", "remove")
+    },
     "home.show": "member", "home.hide_steps": "member",
     "installations.index": "member", "installations.show": "member", "installations.live": "member",
     "installations.run_now": "member", "installations.resync": "admin", "installations.pause": "admin",
