@@ -35,5 +35,5 @@ def test_home_says_what_needs_somebody(site: Site, page: Page) -> None:  # noqa:
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     check_axe(page)
-    page.get_by_role("link", name="Action needed: 1").click()
+    page.get_by_role("link", name="Healthy: 1").click()
     expect(page.get_by_role("rowheader", name="Kinto")).to_be_visible()
