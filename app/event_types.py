@@ -1,7 +1,7 @@
 """The types of events: the one list of what subscribers can hear of, with what each payload holds.
 
-docs/event-types.md is written from it. The `data` of everything but records is made by the triggers of migration 0020;
-a test holds each against this list.
+docs/event-types.md is written from it. The `data` of everything but records is made by the triggers of migrations 0020
+and 0031; a test holds each against this list.
 """
 
 from collections.abc import Collection, Mapping
@@ -59,6 +59,15 @@ _STATE = {
     "state": Field("string", "`setting_up`, `active`, `paused` or `removed`.", "active"),
     "blocked_code": Field("string?", "The code of the problem that stops it.", None),
 }
+_CHANGED = {
+    **_STATE,
+    "changed": Field(
+        "array",
+        "What was changed: `name`, `version`, `schedule`, or of a stream `enabled`, `direction`, `conflict_policy`, "
+        "`delete_policy` or `mapping`, after its name.",
+        ["schedule", "contacts.direction"],
+    ),
+}
 _COUNTS = {"read": 120, "created": 3, "updated": 7, "linked": 0, "deleted": 1, "failed": 0, "conflicts": 0}
 _RUN = {
     "run_id": Field("string", "The run.", _ID),
@@ -77,7 +86,7 @@ _CONFLICT = {
     "record_id": Field("string?", "The record; null while it is not known which one it is.", _ID),
     "kind": Field("string", "`fields`, `match`, `deleted_there` or `deleted_here`.", "fields"),
     "state": Field("string", "`open` or `settled`.", "open"),
-    "resolution": Field("string?", "How it was settled.", None),
+    "resolution": Field("string?", "How it was settled; `policy`: nobody was asked.", None),
     "fields": Field("array", "The names of the fields it is about; their values are not sent.", ["city"]),
 }
 _PROBLEM = {
@@ -107,6 +116,7 @@ def _types() -> list[EventType]:
         EventType("installation.resumed", "A paused installation goes on.", _STATE),
         EventType("installation.blocked", "An installation is stopped until somebody acts.", _STATE),
         EventType("installation.unblocked", "What stopped an installation is solved.", _STATE),
+        EventType("installation.changed", "Settings of an installation that has been set up were changed.", _CHANGED),
         EventType("installation.removed", "An installation was removed.", _STATE),
         EventType("run.started", "A run has begun.", _RUN),
         EventType("run.finished", "A run has come to its end.", _RUN),
@@ -114,7 +124,10 @@ def _types() -> list[EventType]:
         EventType("run.stopped", "A run was stopped by a person.", _RUN),
         EventType("run.asked", "A run waits for an answer before it does something large.", _RUN),
         EventType("conflict.opened", "A person has to decide about a record.", _CONFLICT),
-        EventType("conflict.settled", "A conflict is settled.", _CONFLICT),
+        EventType(
+            "conflict.settled", "A conflict is settled, by a person or at once by the policy (`resolution`: `policy`).",
+            _CONFLICT,
+        ),
         EventType("problem.opened", "Somebody must act.", _PROBLEM),
         EventType("problem.closed", "A problem is solved.", _PROBLEM),
         EventType(

@@ -13,7 +13,7 @@ from app.api import gate
 from app.config import Settings
 from app.db import db
 from app.errors import ForbiddenError
-from app.services import conflicts, integration_requests, problems, sessions
+from app.services import conflicts, home, problems, sessions
 from app.services.audit import SYSTEM, Actor, current_actor
 from app.tenancy import bind_tenant
 from app.transaction import transaction
@@ -132,6 +132,6 @@ def _page_context() -> dict[str, Any]:
         "zone": (who.user.zone or (who.tenant.zone if who.tenant else None)) if who else None,
         # Counted only by pages that show it, not by every fragment that is polled.
         "count_problems": lambda: problems.count_open(who.tenant.id) if who and who.tenant else 0,
-        "count_requests": lambda: integration_requests.count_open(who.tenant.id) if who and who.tenant else 0,
+        "count_for_admins": lambda: home.count_for_admins(who.tenant.id) if who and who.tenant else None,
         "count_conflicts": lambda: conflicts.count_open(who.tenant.id) if who and who.tenant else 0,
     }  # fmt: skip

@@ -29,7 +29,7 @@ NEW = text("fan_out = 'new'")
 class Event(TenantModel):
     """Something that has happened to an installation, a run, a conflict, a problem or a subscription.
 
-    Written by triggers of those tables (migration 0020), so that no statement can leave it out.
+    Written by triggers of those tables (migrations 0020 and 0031), so that no statement can leave it out.
     """
 
     __tablename__ = "events"

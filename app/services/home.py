@@ -15,9 +15,8 @@ from app.models.accounts import Invitation, Membership
 from app.models.connections import Connection
 from app.models.fleet import InstallationStatus
 from app.models.installations import Installation
-from app.models.integration_requests import IntegrationRequest
 from app.models.runs import Conflict, Problem, Run
-from app.services import run_reports
+from app.services import integration_requests, run_reports, subscriptions
 from app.services.conflicts import COUNT_LIMIT, SHOWN
 from app.services.run_reports import RunRow
 from app.tenancy import scoped
@@ -40,6 +39,7 @@ class Needs:
     refused_in: uuid.UUID | None
     conflicts: int
     requests: int
+    subscriptions: int
 
     @property
     def any(self) -> bool:
@@ -69,15 +69,27 @@ def count_needs(tenant_id: uuid.UUID) -> Needs:
     )  # fmt: skip
     found, refused, places = db.session.execute(problems).one()
     some = select(Conflict.id).where(Conflict.tenant_id == tenant_id, SHOWN["open"]).limit(COUNT_LIMIT + 1).subquery()
-    asked = select(func.count()).where(
-        IntegrationRequest.tenant_id == tenant_id, text("integration_requests.state = 'open'"),
-        IntegrationRequest.connector.is_not(None),
-    )  # fmt: skip
-    conflicts, requests = db.session.execute(
-        select(select(func.count()).select_from(some).scalar_subquery(), asked.scalar_subquery())
+    asked = integration_requests.count_of_open(tenant_id).scalar_subquery()
+    off = subscriptions.count_of_switched_off(tenant_id).scalar_subquery()
+    conflicts, requests, silent = db.session.execute(
+        select(select(func.count()).select_from(some).scalar_subquery(), asked, off)
     ).one()
     place = places[0] if places and len(places) == 1 else None
-    return Needs(found, int(refused), place, conflicts, requests)
+    return Needs(found, int(refused), place, conflicts, requests, silent)
+
+
+@dataclass(frozen=True)
+class ForAdmins:
+    """What waits for admins alone: requests to decide, subscriptions that were switched off by themselves."""
+
+    requests: int
+    subscriptions: int
+
+
+def count_for_admins(tenant_id: uuid.UUID) -> ForAdmins:
+    """Return what the sidebar counts for admins."""
+    counts = integration_requests.count_of_open(tenant_id), subscriptions.count_of_switched_off(tenant_id)
+    return ForAdmins(*db.session.execute(select(*(count.scalar_subquery() for count in counts))).one())
 
 
 def list_urgent(tenant_id: uuid.UUID) -> list[tuple[Problem, str, uuid.UUID]]:

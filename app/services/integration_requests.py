@@ -4,7 +4,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from app.clock import now
@@ -65,13 +65,13 @@ def list_requests(tenant_id: uuid.UUID, *, user_id: uuid.UUID | None = None) -> 
     return list(db.session.scalars(query.order_by(*order).limit(SHOWN)))
 
 
-def count_open(tenant_id: uuid.UUID) -> int:
-    """Return how many requests the tenant's admins have to decide."""
-    query = select(func.count()).where(
-        IntegrationRequest.tenant_id == tenant_id, IntegrationRequest.state == "open",
+def count_of_open(tenant_id: uuid.UUID) -> Select[int]:
+    """Return the query of how many requests the tenant's admins have to decide."""
+    return select(func.count()).where(
+        # Literal, as the index has it.
+        IntegrationRequest.tenant_id == tenant_id, text("integration_requests.state = 'open'"),
         IntegrationRequest.connector.is_not(None),
     )  # fmt: skip
-    return db.session.scalar(query) or 0
 
 
 def approve(tenant_id: uuid.UUID, request_id: uuid.UUID, *, by: User) -> uuid.UUID:

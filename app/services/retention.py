@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import ColumnElement, delete, func, select, text, tuple_, update
+from sqlalchemy import ColumnElement, Delete, delete, func, select, text, tuple_, update
 
 from app.clock import now
 from app.config import Settings
@@ -17,7 +17,7 @@ from app.models.connect_sessions import ConnectSession
 from app.models.connections import OAuthState
 from app.models.destinations import Notice
 from app.models.endpoints import Delivery, EndpointSecret
-from app.models.events import Dispatch, Event, Subscription
+from app.models.events import Dispatch, Event, EventSequence, Subscription
 from app.models.installations import Preview
 from app.models.intents import Intent
 from app.models.mails import Mail
@@ -28,6 +28,8 @@ from app.services import breakers, idempotency
 from app.tenancy import PLATFORM_TENANT
 
 BATCH = 5000
+# Whose events are numbered, and whose rows go. Records and installations stay, marked as deleted: they may come back.
+NUMBERED = (Run, Conflict, Problem, Subscription)
 
 
 def list_tenants(*, after: uuid.UUID | None = None) -> list[uuid.UUID]:
@@ -88,7 +90,7 @@ def prune_tenant(tenant_id: uuid.UUID) -> int:
     for model, condition in _rules(settings):
         old = select(model.tenant_id, model.id).where(model.tenant_id == tenant_id, condition).limit(BATCH)
         gone = delete(model).where(tuple_(model.tenant_id, model.id).in_(old))
-        count += write(gone)
+        count += _with_sequences(tenant_id, gone, model) if model in NUMBERED else write(gone)
     payloads = (
         update(FailedRecord)
         .where(FailedRecord.tenant_id == tenant_id, FailedRecord.payload_until < now())
@@ -105,6 +107,13 @@ def prune_tenant(tenant_id: uuid.UUID) -> int:
     )  # fmt: skip
     write(bodies)
     return count
+
+
+def _with_sequences(tenant_id: uuid.UUID, gone: Delete, model: Any) -> int:
+    """Delete rows together with the count of their events: nothing more is told of them."""
+    ids = list(db.session.scalars(gone.returning(model.id), execution_options={"synchronize_session": False}))
+    write(delete(EventSequence).where(EventSequence.tenant_id == tenant_id, EventSequence.subject_id.in_(ids)))
+    return len(ids)
 
 
 def _prune_accounts(settings: Settings) -> int:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import orjson
 from flask import current_app
-from sqlalchemy import update
+from sqlalchemy import Select, func, select, update
 
 from app.clock import now
 from app.config import Settings
@@ -36,6 +36,9 @@ OVERLAP = timedelta(hours=24)
 _LONGEST = 2000
 
 
+_OFF_BY_ITSELF = (Subscription.state == "disabled") & (Subscription.disabled_code != "person")
+
+
 @dataclass(frozen=True)
 class Wish:
     """What a subscription is to be. Empty `types`, `object_types` and `fields` narrow nothing."""
@@ -55,6 +58,17 @@ def list_subscriptions(
     if before:
         query = query.where(Subscription.id < before)
     return list(db.session.scalars(query.order_by(Subscription.id.desc()).limit(limit)))
+
+
+def list_switched_off(tenant_id: uuid.UUID) -> list[Subscription]:
+    """Return the subscriptions that were switched off without a person's doing, newest first, 20 at most."""
+    query = scoped(Subscription, tenant_id).where(_OFF_BY_ITSELF)
+    return list(db.session.scalars(query.order_by(Subscription.disabled_at.desc()).limit(20)))
+
+
+def count_of_switched_off(tenant_id: uuid.UUID) -> Select[int]:
+    """Return the query of how many that are, for pages that count several things at once."""
+    return select(func.count()).where(Subscription.tenant_id == tenant_id, _OFF_BY_ITSELF)
 
 
 def get_subscription(tenant_id: uuid.UUID, subscription_id: uuid.UUID, *, lock: bool = False) -> Subscription:

@@ -70,8 +70,9 @@ def _index(place: Place) -> Response:
     with place.bound() as tenant_id:
         found = subscriptions.list_subscriptions(tenant_id, before=before, limit=_SIZE + 1)
         counts = dispatches.count_by_state(tenant_id, [row.id for row in found])
+        off = subscriptions.list_switched_off(tenant_id)
     return render(
-        "subscriptions/index.html", place=place, rows=found[:_SIZE], counts=counts, resting=_resting,
+        "subscriptions/index.html", place=place, rows=found[:_SIZE], counts=counts, resting=_resting, off=off,
         older=found[_SIZE - 1].id if len(found) > _SIZE else None,
     )  # fmt: skip
 

@@ -60,6 +60,57 @@ def test_the_life_of_an_installation(site: Site, owner: Owner) -> None:  # noqa:
     assert set(said(owner)[len(said_now) + 4 :]) == {"installation.removed", "problem.closed"}
 
 
+def changed(owner: Owner) -> list[list[str]]:
+    rows = owner.execute(
+        "SELECT data -> 'changed' FROM events WHERE type = 'installation.changed' ORDER BY id"
+    ).fetchall()
+    said(owner)
+    return [row[0] for row in rows]
+
+
+def test_changed_settings_are_told_by_name(site: Site, owner: Owner) -> None:  # noqa: F811
+    from app.services import installations
+
+    site.turn()
+    assert changed(owner) == [], "setting up is no change"
+    site.act(lambda tenant, installation: installations.rename(tenant, installation, "CRM of the north"))
+    owner.execute("UPDATE schedules SET minutes = 60")
+    owner.execute(
+        "UPDATE installation_streams SET direction = 'both', conflict_policy = 'ask' WHERE stream = 'contacts'"
+    )
+    owner.execute("UPDATE installation_streams SET mapping_version = mapping_version + 1 WHERE stream = 'contacts'")
+    assert changed(owner) == [
+        ["name"], ["schedule"], ["contacts.direction", "contacts.conflict_policy"], ["contacts.mapping"],
+    ]  # fmt: skip
+    # What is written anew as it was, and what a run keeps in the same rows, is none.
+    owner.execute("UPDATE installation_streams SET direction = direction, since = 'x', full_pass_due = false")
+    owner.execute("UPDATE schedules SET minutes = minutes, next_due_at = now()")
+    owner.execute("UPDATE installations SET name = name, last_success_at = now()")
+    assert len(changed(owner)) == 4
+
+
+def test_what_a_policy_has_decided_is_told_where_somebody_listens(site: Site, owner: Owner) -> None:  # noqa: F811
+    tenant_id, installation_id = site.tenants[0]
+
+    def decide() -> None:
+        owner.execute(
+            "INSERT INTO conflicts (tenant_id, id, installation_id, stream, external_id, kind, theirs, state, resolution) "
+            "VALUES (%s, %s, %s, 's', 'a', 'fields', '{\"city\": 1}', 'settled', 'policy')",
+            (tenant_id, uuid.uuid4(), installation_id),
+        )
+
+    owner.execute("DELETE FROM events")
+    decide()
+    assert said(owner) == []
+    owner.execute(
+        "INSERT INTO subscriptions (tenant_id, id, name, url) VALUES (%s, gen_random_uuid(), 'n', 'https://x.test')",
+        (tenant_id,),
+    )
+    decide()
+    assert said(owner) == ["conflict.settled"]
+    assert owner.execute("SELECT data ->> 'resolution' FROM events").fetchone() == ("policy",)
+
+
 def test_conflicts(site: Site, owner: Owner) -> None:  # noqa: F811
     tenant_id, installation_id = site.tenants[0]
     place = (tenant_id, uuid.uuid4(), installation_id)

@@ -16,6 +16,7 @@ from app.transaction import transaction
 from app.web import cookie_name
 from tests.events.conftest import Bus
 from tests.factories.people import sign_in
+from tests.factories.tenants import connect_kinto
 
 
 @pytest.fixture
@@ -167,3 +168,27 @@ def test_pages_ask_the_same_number_of_queries_whatever_they_list(bus: Bus, admin
     finally:
         event.remove(engine, "before_cursor_execute", tick)
     assert found[:2] == found[2:]
+
+
+def test_what_was_switched_off_by_itself_needs_attention(bus: Bus, admin: FlaskClient, operator: FlaskClient) -> None:
+    """On the page, in a tenant's sidebar, on its home page; what a person has switched off does not."""
+    receiver = bus.receiver()
+    for name, client, tenant_id, address in (
+        ("mine", admin, bus.tenant_id, "/subscriptions"), ("hosts", operator, PLATFORM_TENANT, "/host/subscriptions"),
+    ):  # fmt: skip
+        subscription_id, _ = bus.subscribe(receiver.url, tenant_id)
+        assert "Needs attention" not in client.get(address).text
+        for code, told in (("person", False), ("gone", True), ("failing", True)):
+            bus.owner.execute(
+                "UPDATE subscriptions SET state = 'disabled', disabled_code = %s, disabled_at = now() WHERE id = %s",
+                (code, subscription_id),
+            )
+            page = client.get(address).text
+            assert ("Needs attention" in page) is told, (name, code)
+            assert ('<span class="pb-count hot">1</span>' in page) is (told and name == "mine"), (name, code)
+            assert ("Events are no longer sent to Product" in page) is told
+    with bus.apps["web"].app_context():
+        connect_kinto(bus.tenant_id, "http://127.0.0.1:1", "password")
+    assert "Events are no longer sent to 1 subscription" in admin.get("/home").text
+    member = sign_in(bus.apps, bus.tenant_id, role="member")
+    assert "no longer sent" not in member.get("/home").text

@@ -47,12 +47,12 @@ class People:
         return tuple(self.act(tenant_id, None, add))  # type: ignore[return-value]
 
 
-def sign_in(apps: dict[str, Flask], tenant_id: uuid.UUID) -> FlaskClient:
-    """Return a browser of somebody who has just joined the tenant as an admin."""
+def sign_in(apps: dict[str, Flask], tenant_id: uuid.UUID, role: str = "admin") -> FlaskClient:
+    """Return a browser of somebody who has just joined the tenant, as an admin unless told."""
     owner, settings = apps["owner"], apps["web"].extensions["settings"]
     with owner.app_context(), bind_tenant(tenant_id), transaction():
         user_id = accounts.make_user(f"{uuid.uuid4().hex}@example.com", "Ada", "a long password").id
-        accounts.add_member(tenant_id, user_id, "admin")
+        accounts.add_member(tenant_id, user_id, role)
     with owner.app_context(), bind_tenant(tenant_id, user_id), transaction():
         cookie = sessions.start_session(user_id, tenant_id, settings, ip="", user_agent="")
     client = apps["web"].test_client()

@@ -89,6 +89,16 @@ def test_runs_that_ended_long_ago_go_with_their_streams_and_pages(site: Site, st
     )
 
 
+def test_the_count_of_events_goes_with_what_it_is_about(site: Site) -> None:
+    """Records stay, marked as deleted, and may come back: their count goes on."""
+    gone, kept = site.run("done", timedelta(days=91)), site.run("done", timedelta(days=1))
+    for subject in (gone, kept, site.installation_id):
+        site.owner.execute("INSERT INTO event_sequences VALUES (%s, %s, 3)", (site.tenant_id, subject))
+    assert site.prune() == 1
+    left = site.owner.execute("SELECT subject_id FROM event_sequences").fetchall()
+    assert {row[0] for row in left} == {kept, site.installation_id}
+
+
 @pytest.mark.parametrize("state", ["queued", "running", "asking"])
 def test_a_run_under_way_is_never_too_old(site: Site, state: str) -> None:
     kept = site.run(state, timedelta(days=500))
