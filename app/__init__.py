@@ -23,6 +23,8 @@ VIEWS: tuple[str, ...] = (
     "app.views.installations",
     "app.views.activity",
     "app.views.installation_settings",
+    "app.views.exports",
+    "app.views.removals",
     "app.views.webhooks",
     "app.views.wizard",
     "app.views.dry_runs",

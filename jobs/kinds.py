@@ -30,6 +30,8 @@ KINDS: dict[str, str] = {
     "fan_out": "jobs.fan_out:spread",
     "send_dispatches": "jobs.dispatches:send_dispatches",
     "prune": "jobs.prune:prune",
+    "delete_brought": "jobs.removals:delete_brought",
+    "make_export": "jobs.exports:make_export",
     "fold_volumes": "jobs.volumes:fold",
 }
 

@@ -10,6 +10,7 @@ from app.models import (
     destinations,
     endpoints,
     events,
+    exports,
     fleet,
     installations,
     integration_requests,
@@ -25,7 +26,7 @@ from app.models import (
 )
 
 __all__ = [
-    "accounts", "api_keys", "audit", "breakers", "connect_sessions", "connections", "destinations", "endpoints", "events", "fleet",
+    "accounts", "api_keys", "audit", "breakers", "connect_sessions", "connections", "destinations", "endpoints", "events", "exports", "fleet",
     "installations", "integration_requests", "intents", "listings", "mails", "object_types", "records", "runs", "support_grants", "tasks",
     "volumes",
 ]  # fmt: skip

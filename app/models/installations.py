@@ -42,6 +42,8 @@ class Installation(TenantModel):
     blocked_code: Mapped[str | None] = mapped_column(Text)
     failures_in_row: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     last_success_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    # What was asked for when it was removed, and how far that is: services/removals.py has its form.
+    removal: Mapped[dict[str, Any] | None] = mapped_column(Json)
     updated_at: Mapped[datetime] = moment()
 
     @classmethod

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import time
 from typing import Any
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from app.clock import now
@@ -16,7 +16,6 @@ from app.models.accounts import Tenant
 from app.models.connections import Connection
 from app.models.fleet import InstallationStatus
 from app.models.installations import Installation, InstallationStream, Mapping, Schedule
-from app.models.records import Link
 from app.models.runs import Conflict, FailedRecord, Problem, Run
 from app.services import (
     audit,
@@ -27,6 +26,7 @@ from app.services import (
     listings,
     mappings,
     problems,
+    removals,
     runs,
     setting_changes,
     stream_fields,
@@ -256,9 +256,8 @@ def remove(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, delete_records: 
     _set_active(tenant_id, installation_id, active=False)
     for stream in list_streams(tenant_id, installation_id):
         stream.enabled, stream.claimed_account = False, None
-    if delete_records:
-        _delete_records(tenant_id, installation_id)
     installation.state = "removed"
+    removals.begin(installation, delete=delete_records, by=current_actor.get().name)
     endpoints.close(tenant_id, installation_id)
     conflict_ends.close_all(tenant_id, installation_id)
     problems.close_all(tenant_id, installation_id)
@@ -267,30 +266,6 @@ def remove(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, delete_records: 
         tenant_id, "installation.removed", "installation", str(installation.id), installation.name,
         records="deleted" if delete_records else "kept",
     )  # fmt: skip
-
-
-def _delete_records(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:
-    ended = update(Link).where(Link.tenant_id == tenant_id, Link.installation_id == installation_id)
-    db.session.execute(ended.where(Link.deleted_at.is_(None)).values(deleted_at=now()))
-    who = current_actor.get().name
-    values = {"tenant": tenant_id, "installation": installation_id, "at": now(), "writer": f"{who}, who removed it"}
-    db.session.execute(text(_DELETE), values)
-
-
-# What the host itself names by an id of its own stays. The ids of the journal are UUIDv7, made where the rows are.
-_DELETE = """
-WITH gone AS (
-    UPDATE records SET deleted_at = :at, updated_at = :at, version = version + 1
-    WHERE tenant_id = :tenant AND deleted_at IS NULL AND external_id IS NULL
-    AND id IN (SELECT record_id FROM links WHERE tenant_id = :tenant AND installation_id = :installation)
-    AND id NOT IN (SELECT record_id FROM links WHERE tenant_id = :tenant AND deleted_at IS NULL)
-    RETURNING id, object_type, data
-)
-INSERT INTO changes (tenant_id, id, record_id, installation_id, object_type, operation, before, writer)
-SELECT :tenant, (lpad(to_hex(floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0') || '7'
-    || substr(replace(gen_random_uuid()::text, '-', ''), 14))::uuid, id, :installation, object_type, 'deleted', data, :writer
-FROM gone
-"""
 
 
 def list_overviews(tenant_id: uuid.UUID, *, connector: str | None = None, status: str = "") -> list[Overview]:

@@ -18,6 +18,7 @@ from app.models.connections import OAuthState
 from app.models.destinations import Notice
 from app.models.endpoints import Delivery, EndpointSecret
 from app.models.events import Dispatch, Event, EventSequence, Subscription
+from app.models.exports import Export
 from app.models.installations import Preview
 from app.models.intents import Intent
 from app.models.mails import Mail
@@ -67,6 +68,7 @@ def _rules(settings: Settings) -> list[tuple[Any, ColumnElement[bool]]]:
         (Notice, (Notice.created_at < before(settings.keep_mail_days)) & (Notice.state != "waiting")),
         (Mail, Mail.created_at < before(settings.keep_mail_days)),
         (Preview, Preview.expires_at < now()),
+        (Export, Export.expires_at < now()),
         (OAuthState, OAuthState.expires_at < now()),
         (IdempotencyKey, IdempotencyKey.created_at < now() - idempotency.KEPT),
         (ConnectSession, ConnectSession.expires_at < before(settings.keep_sessions_days)),

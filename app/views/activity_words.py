@@ -45,6 +45,8 @@ ACTS: dict[str, tuple[str, str]] = {
     "conflict.settled": ("git-merge", "Decided a conflict about {subject}"),
     "conflict.changed": ("git-merge", "Changed the decision of a conflict about {subject}"),
     "conflict.settled_similar": ("git-merge", "Decided {count} similar conflicts"),
+    "export.requested": ("download", "Asked for an export as {format}"),
+    "export.fetched": ("download", "Fetched an export as {format}"),
     "failed_record.corrected": ("pencil", "Put a failed record right: {subject}"),
     "failed_record.linked": ("link", "Said which record at {vendor} is {subject}"),
     "failed_record.sent_again": ("send", "Had {subject} sent again"),
@@ -88,6 +90,8 @@ def _act(entry: Entry, vendor: str) -> Told:
     icon, sentence = ACTS.get(entry.what, ("info-circle", entry.what.replace(".", ": ").replace("_", " ")))
     named = {"subject": entry.subject} if entry.subject else {}
     said = {key: number(value) if isinstance(value, int) else value for key, value in entry.details.items()}
+    if "format" in said:
+        said["format"] = str(said["format"]).upper()
     title = sentence.format_map(_Known({**said, **named, "vendor": vendor}))
     return Told(icon, "", title, _note(entry, vendor), _link(entry))
 

@@ -140,16 +140,6 @@ def upgrade(installation_id: uuid.UUID) -> Response:
     )
 
 
-@blueprint.post("/<uuid:installation_id>/remove")
-@requires("admin")
-def remove(installation_id: uuid.UUID) -> Response:
-    who = viewer()
-    with transaction():
-        installations.remove(who.tenant_id, installation_id, delete_records=bool(request.form.get("delete_records")))
-    flash("The installation is removed.")
-    return go(f"/installations/{installation_id}")
-
-
 def _act(installation_id: uuid.UUID, act: Any, message: str = "") -> Response:
     try:
         with transaction():
