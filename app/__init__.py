@@ -18,6 +18,8 @@ VIEWS: tuple[str, ...] = (
     "app.views.members",
     "app.views.integration_requests",
     "app.views.profile",
+    "app.views.tenant_data",
+    "app.views.host_tenants",
     "app.views.audit",
     "app.views.catalog",
     "app.views.installations",

@@ -8,7 +8,7 @@ import click
 from flask import Flask
 from flask.cli import AppGroup
 
-from app import connectors_cli
+from app import connectors_cli, tenants_cli
 from app.crypto import generate_keys
 from app.db import db
 from app.extensions import settings
@@ -109,5 +109,5 @@ def _demo_tenant(name: str, people: list[tuple[str, str, str]]) -> None:
 
 def register(flask_app: Flask) -> None:
     """Add the commands to the application."""
-    for group in (keys, people, catalog, demo, connectors_cli.commands):
+    for group in (keys, people, catalog, demo, connectors_cli.commands, tenants_cli.commands):
         flask_app.cli.add_command(group)

@@ -77,6 +77,9 @@ class Settings(BaseModel):
     )
     api_per_minute: int = Field(1200, ge=10, description="Requests to the API that one key may make in a minute.")
     sandbox_url: str = Field("", description="Where the Sandbox CRM runs; empty: it is not offered as a default.")
+    erase_grace_days: int = Field(
+        7, ge=0, le=90, description="How long the erasure of a customer can be taken back before it begins."
+    )
     keep_runs_days: int = Field(90, ge=1, description="Runs are kept this long.")
     keep_changes_days: int = Field(90, ge=1, description="The journal of changes is kept this long.")
     keep_events_days: int = Field(30, ge=1, description="Events, dispatches and their attempts are kept this long.")

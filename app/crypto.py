@@ -10,11 +10,13 @@ import hashlib
 import os
 import secrets
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -106,6 +108,34 @@ class KeyRing:
             return _SUITE.decrypt(sealed[5:], key, info=bound.info())
         except InvalidTag as error:
             raise SealError("The value was sealed for another row or has been changed.") from error
+
+    def sign(self, value: bytes) -> dict[str, str]:
+        """Return an Ed25519 signature of `value` with the key that proves it, made of the newest private hook key."""
+        if not self._private["hook"]:
+            raise SealError("There is no private key for hook: set PATCHBAY_KEYS_DIR.")
+        key_id, key = list(self._private["hook"].items())[-1]
+        signer = _signer(key)
+        public = signer.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        return {
+            "algorithm": "Ed25519", "key": key_id, "public_key": base64.b64encode(public).decode(),
+            "signature": base64.b64encode(signer.sign(value)).decode(),
+        }  # fmt: skip
+
+    def is_signed(self, value: bytes, signature: Mapping[str, str]) -> bool:
+        """Whether this deployment has signed `value`: its own key proves it, not the one that comes with it."""
+        key = self._private["hook"].get(signature.get("key", ""))
+        try:
+            if key is None:
+                return False
+            _signer(key).public_key().verify(base64.b64decode(signature["signature"]), value)
+        except (InvalidSignature, KeyError, ValueError):
+            return False
+        return True
+
+
+def _signer(key: X25519PrivateKey) -> Ed25519PrivateKey:
+    raw = key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+    return Ed25519PrivateKey.from_private_bytes(HKDF(SHA256(), 32, None, b"patchbay1 report").derive(raw))
 
 
 def _derived(key: X25519PrivateKey) -> bytes:

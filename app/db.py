@@ -95,7 +95,7 @@ def held_connection() -> Iterator[None]:
 
 @contextmanager
 def bound_meanwhile(tenant_id: uuid.UUID) -> Iterator[None]:
-    """Bind another tenant inside the open transaction, and the one before again after it; for services/fan_out only."""
+    """Bind another tenant inside the open transaction, and the one before again after it; for services/fan_out and erasures only."""
     db.session.flush()  # What is pending belongs to the tenant before.
     with tenancy.bind_tenant(tenant_id):
         _bind_now()

@@ -30,14 +30,14 @@ LOOKUP_FUNCTIONS = frozenset(
         "lookup_session", "lookup_user_token", "lookup_invitation", "lookup_oauth_state", "lookup_tenants",
         "lookup_tenant", "lookup_api_key", "lookup_connect_token", "lookup_connect_cookie", "lookup_listeners",
         "lookup_hook", "lookup_hook_account",
-        "claim_task", "lane_waits", "prune_sessions", "prune_user_tokens",
+        "claim_task", "lane_waits", "erase_audit", "prune_sessions", "prune_user_tokens",
     }
 )  # fmt: skip
 # Tables on which patchbay_lookup has a policy of its own, for exactly those functions.
 LOOKUP_TABLES = frozenset(
     {
         "sessions", "user_tokens", "invitations", "oauth_states", "tasks", "task_gates", "tenants", "subscriptions",
-        "api_keys", "connect_sessions", "endpoints",
+        "api_keys", "connect_sessions", "endpoints", "audit",
     }
 )  # fmt: skip
 # (3) Tables the dispatcher may cross; they hold no customer data.
@@ -46,7 +46,7 @@ DISPATCHER_TABLES = frozenset({"tasks", "task_gates", "schedules"})
 STAFF_TABLES = frozenset({"installation_status", "support_grants", "integration_requests"})
 # (5) Support reads one tenant by binding it read-only: views/fleet.py, after support_grants.begin_reading().
 # (6) The fan-out of a tenant's events binds the platform's tenant for a moment, to add the host's dispatches in the same
-# transaction: services/fan_out.py, by db.bound_meanwhile().
+# transaction: services/fan_out.py, by db.bound_meanwhile(). So does services/erasures.py for the row that outlives a tenant.
 # Tables with a second, narrower SELECT policy: a user sees the memberships and tenants they belong to.
 OWN_MEMBERSHIP_TABLES = frozenset({"memberships", "tenants"})
 

@@ -31,6 +31,9 @@ class Tenant(IdModel):
     name: Mapped[str] = mapped_column(Text)
     external_id: Mapped[str | None] = mapped_column(Text, unique=True)
     zone: Mapped[str] = mapped_column(Text, default="UTC", server_default="UTC")
+    # When everything of it is erased, and who has asked for that: services/erasures.py.
+    erase_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    erase_by: Mapped[str | None] = mapped_column(Text)
 
 
 class User(IdModel):

@@ -25,6 +25,7 @@ from app.models.mails import Mail
 from app.models.records import Change
 from app.models.runs import Conflict, FailedRecord, HttpExchange, Problem, Run
 from app.models.tasks import Task
+from app.models.tenant_data import TenantExport
 from app.services import breakers, idempotency
 from app.tenancy import PLATFORM_TENANT
 
@@ -67,6 +68,7 @@ def _rules(settings: Settings) -> list[tuple[Any, ColumnElement[bool]]]:
         (Task, Task.finished_at < before(settings.keep_tasks_days)),
         (Notice, (Notice.created_at < before(settings.keep_mail_days)) & (Notice.state != "waiting")),
         (Mail, Mail.created_at < before(settings.keep_mail_days)),
+        (TenantExport, TenantExport.expires_at < now()),
         (Preview, Preview.expires_at < now()),
         (Export, Export.expires_at < now()),
         (OAuthState, OAuthState.expires_at < now()),

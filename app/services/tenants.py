@@ -1,6 +1,7 @@
 """Tenants as the host makes them over the API, named by the host's own id."""
 
 import uuid
+from contextlib import suppress
 from zoneinfo import available_timezones
 
 from sqlalchemy import select
@@ -9,12 +10,33 @@ from sqlalchemy.exc import IntegrityError
 from app.db import db
 from app.errors import ConflictError, InvalidError
 from app.models.accounts import Tenant
-from app.services import audit
+from app.models.fleet import InstallationStatus
+from app.services import api_keys, audit
 
 
 def find(tenant_id: uuid.UUID) -> Tenant | None:
     """Return the bound tenant."""
     return db.session.scalar(select(Tenant).where(Tenant.id == tenant_id))
+
+
+def search(asked: str, *, limit: int = 20) -> list[tuple[uuid.UUID, str]]:
+    """Return (id, name) of tenants: by id, by the host's own id, or by a part of the name. For bound operators.
+
+    By name those are found that have ever installed something: only their names may be read across tenants.
+    """
+    known = api_keys.find_tenant(asked)
+    with suppress(ValueError):
+        known = known or uuid.UUID(asked)
+    if known is not None:
+        return [(known, asked)]
+    rows = db.session.execute(
+        select(InstallationStatus.tenant_id, InstallationStatus.tenant_name)
+        .where(InstallationStatus.tenant_name.icontains(asked, autoescape=True))
+        .distinct()
+        .order_by(InstallationStatus.tenant_name)
+        .limit(limit)
+    )
+    return [(row[0], row[1]) for row in rows]
 
 
 def put(tenant_id: uuid.UUID, external_id: str, *, name: str, zone: str | None) -> tuple[Tenant, bool]:

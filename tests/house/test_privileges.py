@@ -40,6 +40,15 @@ MATRIX = {
         f"destinations.{name}": "admin"
         for name in ("new", "create", "show", "edit", "change", "test", "disable", "enable", "remove")
     },
+    **{
+        f"tenant_data.{name}": role
+        for role, names in (("admin", ("show", "export", "fetch", "delete_export")), ("owner", ("erase", "keep")))
+        for name in names
+    },
+    **{
+        f"host_tenants.{name}": "staff:operator"
+        for name in ("index", "report", "show", "export", "fetch", "delete_export", "erase", "keep")
+    },
     "home.show": "member", "home.hide_steps": "member",
     "installations.index": "member", "installations.show": "member", "installations.live": "member",
     "installations.run_now": "member", "installations.resync": "admin", "installations.pause": "admin",
