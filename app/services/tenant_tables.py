@@ -25,6 +25,7 @@ NOT_EXPORTED = {
     "record_keys": "An index of the records.", "event_sequences": "Counters.", "hints": "What webhooks said, until it is read.",
     "exchanges": "Traffic for support, for some days.", "mails": "Sealed messages, for some days.",
     "attempts": "Tries of dispatches.", "tenant_exports": "Exports themselves.", "tenant_export_parts": "Exports themselves.",
+    "exports": "Exports themselves.", "export_parts": "Exports themselves.",
     "erasures": "The platform's own.",
 }  # fmt: skip
 # Headers of webhooks may hold what proves the sender.
