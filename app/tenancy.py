@@ -29,7 +29,7 @@ LOOKUP_FUNCTIONS = frozenset(
     {
         "lookup_session", "lookup_user_token", "lookup_invitation", "lookup_oauth_state", "lookup_tenants",
         "lookup_tenant", "lookup_api_key", "lookup_connect_token", "lookup_connect_cookie", "lookup_listeners",
-        "lookup_hook", "lookup_hook_account",
+        "lookup_hook", "lookup_hook_account", "lookup_customers",
         "claim_task", "lane_waits", "erase_audit", "prune_sessions", "prune_user_tokens",
     }
 )  # fmt: skip

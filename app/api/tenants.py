@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api import gate
 from app.api.operations import Noun, Reply
+from app.api.paging import Page, PageQuery, cut, unpack
 from app.errors import InvalidError, NotFoundError
 from app.ids import new_id
 from app.models.accounts import Tenant as TenantRow
@@ -38,10 +39,26 @@ class TenantBody(BaseModel):
     zone: Annotated[str | None, Field(max_length=64, examples=["Europe/Berlin"])] = None
 
 
-def _shown(row: TenantRow) -> Tenant:
+class Tenants(Page[Tenant]):
+    """Customers, in the order of their ids."""
+
+
+def _shown(row: TenantRow | tenants.Customer) -> Tenant:
     return Tenant(
         id=row.id, external_id=row.external_id or "", name=row.name, zone=row.zone, created_at=row.created_at
     )  # fmt: skip
+
+
+@noun.get("/tenants", scope="admin", query=PageQuery, answer=Tenants, tenant=False, host_only=True)
+def list_tenants(query: PageQuery) -> Tenants:
+    """List the tenants
+
+    Also those who have signed up by themselves: their `external_id` is empty.
+    """
+    place = unpack(query.cursor, uuid.UUID)
+    found = tenants.list_customers(gate.caller().secret, after=place[0] if place else None, limit=query.limit + 1)
+    rows, onward = cut(found, query.limit, lambda row: (str(row.id),))
+    return Tenants(data=[_shown(row) for row in rows], next=onward)
 
 
 @noun.get("/tenants/<external_id>", scope="admin", answer=Tenant, tenant=False, host_only=True)

@@ -1,7 +1,7 @@
 """The form of a new key of the API."""
 
 from flask_wtf import FlaskForm
-from wtforms import SelectField, StringField
+from wtforms import SelectField, SelectMultipleField, StringField
 from wtforms.fields import SelectChoice  # type: ignore[attr-defined]  # the stubs are older than it
 from wtforms.validators import DataRequired, Length
 
@@ -11,6 +11,8 @@ class ApiKeyForm(FlaskForm):
 
     name = StringField("What it is for", [DataRequired("Give it a name."), Length(max=80)])
     profile = SelectField("What it may do")
+    # Counts only where the profile is the custom one.
+    scopes = SelectMultipleField("Scopes", validate_choice=False)
     days = SelectField(
         "It ends",
         choices=[

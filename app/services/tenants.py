@@ -2,11 +2,14 @@
 
 import uuid
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from zoneinfo import available_timezones
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
+from app.crypto import token_hash
 from app.db import db
 from app.errors import ConflictError, InvalidError
 from app.models.accounts import Tenant
@@ -37,6 +40,24 @@ def search(asked: str, *, limit: int = 20) -> list[tuple[uuid.UUID, str]]:
         .limit(limit)
     )
     return [(row[0], row[1]) for row in rows]
+
+
+@dataclass(frozen=True)
+class Customer:
+    """A tenant as the host lists it."""
+
+    id: uuid.UUID
+    external_id: str | None
+    name: str
+    zone: str
+    created_at: datetime
+
+
+def list_customers(host_key: str, *, after: uuid.UUID | None = None, limit: int = 50) -> list[Customer]:
+    """Return the tenants in the order of their ids, those after one; nobody without a live key of the host."""
+    query = text("SELECT * FROM lookup_customers(:hash, :after, :limit)")
+    rows = db.session.execute(query, {"hash": token_hash(host_key), "after": after, "limit": limit})
+    return [Customer(*row) for row in rows]
 
 
 def put(tenant_id: uuid.UUID, external_id: str, *, name: str, zone: str | None) -> tuple[Tenant, bool]:

@@ -9,7 +9,7 @@ from flask import Blueprint, flash
 from werkzeug.wrappers import Response
 
 from app.access import requires, requires_staff, viewer
-from app.errors import AppError
+from app.errors import AppError, InvalidError
 from app.forms.api_keys import ApiKeyForm, RotationForm
 from app.htmx import go, render
 from app.services import api_keys
@@ -17,6 +17,8 @@ from app.tenancy import PLATFORM_TENANT, bind_tenant
 from app.transaction import transaction
 
 blueprint = Blueprint("api_keys", __name__)
+# As the service calls a key with single scopes.
+_CUSTOM = "custom"
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,17 @@ def _bound(place: _Place) -> Iterator[None]:
         yield
 
 
+def _offer(form: ApiKeyForm) -> ApiKeyForm:
+    form.profile.choices = [
+        *((name, about) for name, (about, _) in api_keys.PROFILES.items()), (_CUSTOM, "Only what is chosen below"),
+    ]  # fmt: skip
+    return form
+
+
 def _page(
     place: _Place, form: ApiKeyForm | None = None, value: str = "", message: str = "", status: int = 200
 ) -> Response:
-    form = form or ApiKeyForm(formdata=None)
-    form.profile.choices = [(name, about) for name, (about, _) in api_keys.PROFILES.items()]
+    form = _offer(form or ApiKeyForm(formdata=None))
     with _bound(place):
         keys = api_keys.list_keys(place.tenant_id)
     return render(
@@ -53,15 +61,20 @@ def _page(
 
 
 def _create(place: _Place) -> Response:
-    form = ApiKeyForm()
-    form.profile.choices = [(name, about) for name, (about, _) in api_keys.PROFILES.items()]
+    form = _offer(ApiKeyForm())
     if not form.validate_on_submit():
         return _page(place, form, status=422)
-    with _bound(place):
-        _made, value = api_keys.make(
-            place.tenant_id, form.name.data or "", profile=form.profile.data, days=int(form.days.data) or None,
-            created_by=viewer().user.id,
-        )  # fmt: skip
+    chosen = (form.scopes.data or ()) if form.profile.data == _CUSTOM else None
+    try:
+        with _bound(place):
+            _made, value = api_keys.make(
+                place.tenant_id, form.name.data or "", profile=form.profile.data, days=int(form.days.data) or None,
+                created_by=viewer().user.id, scopes=chosen,
+            )  # fmt: skip
+    except InvalidError as error:
+        for name, sentence in error.fields.items():
+            form[name].errors = [sentence]
+        return _page(place, form, status=422)
     return _page(place, value=value)
 
 

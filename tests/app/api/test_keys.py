@@ -1,6 +1,7 @@
 """Keys of the API: shown once, stored as a hash, and opening exactly what they should (U15)."""
 
 import hashlib
+import re
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -10,7 +11,9 @@ import pytest
 from flask import Flask
 
 from app.clock import now, replace_source
-from app.tenancy import PLATFORM_TENANT
+from app.services import tenants
+from app.tenancy import PLATFORM_TENANT, bind_tenant
+from app.transaction import transaction
 from tests.factories.api_keys import Caller, host_caller, make_key, tenant_caller
 from tests.factories.people import make_staff, sign_in
 from tests.factories.tenants import make_tenant
@@ -103,6 +106,63 @@ def test_a_host_key_acts_for_the_tenant_it_names(apps: Apps, tenant: uuid.UUID, 
     # The header of a tenant's own key changes nothing.
     own = tenant_caller(apps, tenant)("GET", "/key", headers={"Patchbay-Tenant": "cust-7"})
     assert own.json["tenant_id"] == str(tenant)
+
+
+def test_a_host_key_lists_the_customers(apps: Apps, tenant: uuid.UUID, owner: Owner) -> None:
+    host = host_caller(apps)
+    for number in range(4):
+        host("PUT", f"/tenants/cust-{number}", {"name": f"Customer {number}"})
+    first = host("GET", "/tenants?limit=3").json
+    assert len(first["data"]) == 3
+    rest = host("GET", f"/tenants?limit=3&cursor={first['next']}").json
+    assert rest["next"] is None
+    found = {row["external_id"]: row["name"] for row in first["data"] + rest["data"]}
+    assert found.keys() == {"", *(f"cust-{number}" for number in range(4))}, "also who has signed up without the host"
+    assert found["cust-2"] == "Customer 2"
+    assert str(PLATFORM_TENANT) not in str(first) + str(rest)
+    refused = tenant_caller(apps, tenant)("GET", "/tenants")
+    assert (refused.status_code, refused.json["code"]) == (403, "forbidden")
+
+
+def test_without_a_live_key_of_the_host_the_database_lists_nobody(apps: Apps, tenant: uuid.UUID, owner: Owner) -> None:
+    keys = {"host": make_key(apps, PLATFORM_TENANT), "tenant": make_key(apps, tenant), "nobody": "pb_h_x"}
+
+    def seen(name: str) -> int:
+        with apps["web"].app_context(), bind_tenant(tenant), transaction():
+            return len(tenants.list_customers(keys[name]))
+
+    assert [seen(name) for name in keys] == [1, 0, 0]
+    owner.execute("UPDATE api_keys SET expires_at = now() WHERE kind = 'host'")
+    assert seen("host") == 0
+    owner.execute("UPDATE api_keys SET expires_at = NULL, revoked_at = now() WHERE kind = 'host'")
+    assert seen("host") == 0
+
+
+def test_a_key_with_single_scopes_is_made_on_the_page(apps: Apps, tenant: uuid.UUID, owner: Owner) -> None:
+    person = sign_in(apps, tenant)
+    token = re.search(r'name="csrf-token" content="([^"]+)"', person.get("/api-keys").text)
+    assert token
+
+    def make(**chosen: Any) -> Any:
+        sent = {"csrf_token": token[1], "name": "Billing", "days": "30", **chosen}
+        return person.post("/api-keys", data=sent, headers={"Origin": "http://localhost"})
+
+    refused = make(profile="custom")
+    assert refused.status_code == 422
+    assert "Choose from the list, at least one." in refused.text
+    wrong = make(profile="custom", scopes=["list", "root"])
+    assert wrong.status_code == 422
+    assert re.search(r'value="list" checked', wrong.text), "what was chosen stays"
+    made = make(profile="custom", scopes=["write", "list"])
+    value = re.search(r"pb_t_[\w-]+", made.text)
+    assert value
+    # A profile says it all, whatever else is sent.
+    make(profile="monitor", scopes=["admin"])
+    rows = owner.execute("SELECT profile, scopes FROM api_keys ORDER BY id").fetchall()
+    assert rows == [("custom", ["list", "write"]), ("monitor", ["list", "read"])]
+    call = Caller(apps, value[0])
+    assert call("GET", "/object-types").status_code == 200
+    assert call("GET", "/audit").json["code"] == "scope_missing"
 
 
 def test_the_budget_is_on_every_answer_and_ends_in_429(apps: Apps, tenant: uuid.UUID) -> None:
