@@ -45,7 +45,7 @@ def list_audit(query: AuditQuery) -> AuditEntries:
     """List what was done, newest first"""
     place = unpack(query.cursor, uuid.UUID)
     found = audit.list_entries(
-        gate.caller().tenant_id, action=query.action, actor=query.actor, before=place[0] if place else None,
+        gate.caller().tenant_id, actions=[query.action] if query.action else (), actor=query.actor, before=place[0] if place else None,
         limit=query.limit + 1,
     )  # fmt: skip
     rows, onward = cut(found, query.limit, lambda row: (str(row.id),))

@@ -29,6 +29,11 @@ def check_password(password: str) -> None:
         raise InvalidError("The password is too short.", {"password": f"Use at least {SHORTEST} characters."})
 
 
+def _email(user_id: uuid.UUID) -> str:
+    found = find_by_id(user_id)
+    return found.email if found else ""
+
+
 def find_by_id(user_id: uuid.UUID) -> User | None:
     """Return a user, None when there is none."""
     return db.session.scalar(select(User).where(User.id == user_id))
@@ -77,7 +82,7 @@ def add_member(tenant_id: uuid.UUID, user_id: uuid.UUID, role: str) -> Membershi
     if known is None:
         known = Membership(tenant_id=tenant_id, user_id=user_id, role=role)
         db.session.add(known)
-        audit.write(tenant_id, "member.added", "user", str(user_id), role=role)
+        audit.write(tenant_id, "member.added", "user", str(user_id), _email(user_id), role=role)
     return known
 
 
@@ -231,7 +236,15 @@ def change_role(tenant_id: uuid.UUID, membership_id: uuid.UUID, role: str, *, by
     if "owner" in (role, member.role) and by != "owner":
         raise InvalidError("Only an owner can make or unmake owners.")
     _keep_an_owner(tenant_id, member)
-    audit.write(tenant_id, "member.role_changed", "user", str(member.user_id), before=member.role, after=role)
+    audit.write(
+        tenant_id,
+        "member.role_changed",
+        "user",
+        str(member.user_id),
+        _email(member.user_id),
+        before=member.role,
+        after=role,
+    )
     member.role = role
 
 
@@ -241,7 +254,7 @@ def remove_member(tenant_id: uuid.UUID, membership_id: uuid.UUID, *, by: str) ->
     if member.role == "owner" and by != "owner":
         raise InvalidError("Only an owner can remove an owner.")
     _keep_an_owner(tenant_id, member)
-    audit.write(tenant_id, "member.removed", "user", str(member.user_id))
+    audit.write(tenant_id, "member.removed", "user", str(member.user_id), _email(member.user_id))
     db.session.delete(member)
 
 

@@ -1,9 +1,12 @@
 """Audit: a row for each privileged act, written in the act's own transaction; nobody may change it."""
 
 import uuid
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
+
+from sqlalchemy import or_
 
 from app.db import db
 from app.models.audit import AuditEntry
@@ -44,12 +47,20 @@ def write(
 
 
 def list_entries(
-    tenant_id: uuid.UUID, *, action: str = "", actor: str = "", before: uuid.UUID | None = None, limit: int = 50
+    tenant_id: uuid.UUID,
+    *,
+    actions: Sequence[str] = (),
+    actor: str = "",
+    before: uuid.UUID | None = None,
+    limit: int = 50,
 ) -> list[AuditEntry]:
-    """Return entries, newest first; `before` is the id the last page ended with."""
+    """Return entries, newest first: those whose action begins with one of `actions`, all without any.
+
+    `before` is the id the last page ended with.
+    """
     query = scoped(AuditEntry, tenant_id)
-    if action:
-        query = query.where(AuditEntry.action.startswith(action, autoescape=True))
+    if actions:
+        query = query.where(or_(*(AuditEntry.action.startswith(action, autoescape=True) for action in actions)))
     if actor:
         query = query.where(AuditEntry.actor.icontains(actor, autoescape=True))
     if before:

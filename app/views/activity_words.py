@@ -63,7 +63,7 @@ _RUNS = {
 }  # fmt: skip
 
 
-class _Known(dict[str, Any]):
+class Known(dict[str, Any]):
     """Details with a word for what an old entry does not say."""
 
     def __missing__(self, key: str) -> str:
@@ -92,7 +92,7 @@ def _act(entry: Entry, vendor: str) -> Told:
     said = {key: number(value) if isinstance(value, int) else value for key, value in entry.details.items()}
     if "format" in said:
         said["format"] = str(said["format"]).upper()
-    title = sentence.format_map(_Known({**said, **named, "vendor": vendor}))
+    title = sentence.format_map(Known({**said, **named, "vendor": vendor}))
     return Told(icon, "", title, _note(entry, vendor), _link(entry))
 
 

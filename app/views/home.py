@@ -7,6 +7,7 @@ from app.access import requires, viewer
 from app.htmx import go, render
 from app.services import audit, home, listings, repair_cards, volumes
 from app.transaction import transaction
+from app.views.audit_words import told
 
 blueprint = Blueprint("home", __name__, url_prefix="/home")
 _ACTS = 6
@@ -23,7 +24,7 @@ def show() -> Response:
         cards={problem.id: repair_cards.card_of(problem, listings.manifest_of(version)) for problem, _, version in urgent},
         counts=home.count_statuses(tenant_id), behind=home.list_behind(tenant_id), volumes=volumes.read(tenant_id, zone),
         recent=home.list_recent(tenant_id), steps=home.list_steps(tenant_id, who.user.id),
-        acts=audit.list_entries(tenant_id, limit=_ACTS) if who.may("admin") else [],
+        acts=[(entry, *told(entry)) for entry in audit.list_entries(tenant_id, limit=_ACTS)] if who.may("admin") else [],
     )  # fmt: skip
 
 
