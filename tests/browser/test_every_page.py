@@ -29,6 +29,13 @@ _WALKS = {
     "operator": (STAFF["operator"], {"staff:operator"}),
     "support": (STAFF["support"], {"staff:support"}),
 }
+# How much what is there already has moved since the page was opened (Cumulative Layout Shift; 0.1 is "good").
+_SHIFT = """() => new Promise(done => {
+  let sum = 0;
+  new PerformanceObserver(list => list.getEntries().forEach(it => { sum += it.hadRecentInput ? 0 : it.value }))
+    .observe({type: 'layout-shift', buffered: true});
+  setTimeout(() => done(sum), 50);
+})"""
 # What reaches beyond a phone's right edge, and nothing around it cuts it off.
 _WIDEST = """() => [...document.querySelectorAll('body *')].filter(el => el.getBoundingClientRect().right > 391
   && ![...document.querySelectorAll('.pb-scroll')].some(it => it.contains(el))).map(el => el.outerHTML.slice(0, 160)).slice(-2)"""
@@ -43,20 +50,23 @@ def company(
     made.stop()
 
 
-def _open(page: Page, address: str) -> None:
-    try:
-        page.goto(address)
-    except Error:  # The page before has loaded itself anew at this moment, as a run has ended.
-        page.goto(address)
+def _rest(page: Page) -> None:
+    """Wait for colours that still change."""
+    for _ in range(40):
+        page.wait_for_timeout(50)
+        if page.evaluate("document.getAnimations().every(it => it.effect.getTiming().iterations === Infinity)"):
+            return
 
 
 def _look(page: Page, who: str, path: str) -> list[str]:
     """Return what is wrong with the page that is open."""
     wrong: list[str] = []
+    shift = page.evaluate(_SHIFT)
+    if shift > 0.02:
+        wrong.append(f"what is there moves: {shift:.3f}")
     for scheme, rules in _RULES.items():
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-        page.wait_for_timeout(50)
-        page.wait_for_function("document.getAnimations().every(it => it.effect.getTiming().iterations === Infinity)")
+        _rest(page)
         found = Axe().run(page, options={"runOnly": rules})
         if found.violations_count:
             wrong.append(f"{scheme}: {found.generate_report()}")
@@ -69,6 +79,18 @@ def _look(page: Page, who: str, path: str) -> list[str]:
     _shoot(page, who, path, "narrow")
     page.set_viewport_size({"width": 1440, "height": 900})
     return wrong
+
+
+def _visit(page: Page, who: str, path: str, url: str) -> list[str]:
+    """Open a page and return what is wrong with it; one that loads itself anew meanwhile, as a run has ended, again."""
+    for attempt in range(3):
+        try:
+            page.goto(url + path)
+            return _look(page, who, path)
+        except Error:
+            if attempt == 2:
+                raise
+    return []
 
 
 def _shoot(page: Page, who: str, path: str, form: str) -> None:
@@ -96,8 +118,7 @@ def test_every_page_of_each_role(company: Company, page: Page) -> None:
             if who == "member" and endpoint in seen:
                 continue
             seen.add(endpoint) if who == "member" else None
-            _open(page, company.url + path)
-            found = _look(page, who, path)
+            found = _visit(page, who, path, company.url)
             status = answers.get(company.url + path, 0)
             if status >= 400 and not path.endswith("no-such-token"):
                 found.append(f"answers {status}")
