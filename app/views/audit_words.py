@@ -11,7 +11,10 @@ KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "installations": ("Installations", ("installation.", "connection.", "mapping.", "run.", "problem.", "deletes.")),
     "records": ("Records and conflicts", ("record.", "failed_record.", "conflict.")),
     "people": ("People and access", ("member.", "session.", "password.", "support.", "connect_", "tenant.", "staff.")),
-    "programs": ("Keys, webhooks and events", ("api_key.", "subscription.", "endpoint.", "deliveries.", "webhooks.")),
+    "programs": (
+        "Keys, webhooks, events and notifications",
+        ("api_key.", "subscription.", "destination.", "endpoint.", "deliveries.", "webhooks."),
+    ),
     "requests": ("Requests", ("integration.",)),
 }
 # Audit action -> icon and sentence, beside those of an installation. {subject} is what it was done to.
@@ -28,6 +31,12 @@ _OTHERS: dict[str, tuple[str, str]] = {
     "connect_session.opened": ("eye", "{subject} came from the product"),
     "connect_session.ended": ("x", "Ended a session that came from the product or by a link"),
     "connection.refused": ("plug-x", "An authorisation was refused: {subject}"),
+    "destination.created": ("bell", "Made the destination “{subject}” for notifications"),
+    "destination.changed": ("pencil", "Changed the destination “{subject}”"),
+    "destination.enabled": ("player-play", "Switched the destination “{subject}” on"),
+    "destination.disabled": ("player-pause", "Switched the destination “{subject}” off"),
+    "destination.removed": ("trash", "Removed the destination “{subject}”"),
+    "destination.tested": ("send", "Sent a test notification to “{subject}”"),
     "integration.requested": ("mail", "Asked for {subject}"),
     "integration.approved": ("check", "Approved the request for {subject}"),
     "integration.declined": ("x", "Declined the request for {subject}"),
@@ -61,6 +70,11 @@ _OTHERS: dict[str, tuple[str, str]] = {
     "support.ended": ("x", "Ended the support access"),
     "support.read": ("eye", "Support read {subject}: {reason}"),
     "tenant.created": ("building", "Made the company {subject}"),
+    "tenant.export_requested": ("download", "Asked for a file with everything of the company"),
+    "tenant.export_fetched": ("download", "Fetched the file with everything of the company"),
+    "tenant.erase_requested": ("trash", "Asked for everything of {subject} to be erased"),
+    "tenant.erase_undone": ("arrow-back-up", "Called the erasing of {subject} off"),
+    "tenant.erased": ("trash", "Everything of the company was erased: {rows} rows"),
     "tenant.changed": ("pencil", "Changed the company's name or time zone"),
 }
 WORDS = ACTS | _OTHERS

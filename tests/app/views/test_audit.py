@@ -20,6 +20,7 @@ from tests.processes import ROOT
 _MADE = {
     "connect_{}.created": ("link", "session"), "connect_{}.opened": ("link", "session"),
     "subscription.{}": ("created", "changed", "secret_rotated", "disabled", "enabled", "removed", "tested"),
+    "destination.{}": ("created", "changed", "enabled", "disabled", "removed", "tested"),
     "integration.{}": ("approved", "declined", "withdrawn"),
 }  # fmt: skip
 
