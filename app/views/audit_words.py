@@ -8,7 +8,10 @@ from app.views.activity_words import ACTS, Known
 
 # What the log can be narrowed to -> what its actions begin with.
 KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "installations": ("Installations", ("installation.", "connection.", "mapping.", "run.", "problem.", "deletes.")),
+    "installations": (
+        "Installations",
+        ("installation.", "connection.", "mapping.", "export.", "run.", "problem.", "deletes."),
+    ),
     "records": ("Records and conflicts", ("record.", "failed_record.", "conflict.")),
     "people": ("People and access", ("member.", "session.", "password.", "support.", "connect_", "tenant.", "staff.")),
     "programs": (
