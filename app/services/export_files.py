@@ -93,13 +93,13 @@ class Table:
         return rows, found[-1]["cursor"] if len(found) == BATCH else None
 
     def head(self) -> bytes:
-        """Return what stands before the rows; spreadsheets know UTF-8 by the mark at its beginning."""
-        return b"[" if self.form == "json" else b"\xef\xbb\xbf" + _csv([self.columns])
+        """Return what stands before the rows."""
+        return b"[" if self.form == "json" else csv_of(self.columns, [])
 
     def body(self, rows: list[Row], *, first: bool) -> bytes:
         """Return rows as they stand in the file."""
         if self.form == "csv":
-            return _csv([_cell(row.get(name)) for name in self.columns] for row in rows)
+            return _csv(_cells(self.columns, rows))
         lines = [orjson.dumps(row, default=str) for row in rows]
         return (b"" if first or not lines else b",") + b"\n" * bool(lines) + b",\n".join(lines)
 
@@ -130,6 +130,15 @@ class Text:
     def foot(self) -> bytes:
         """Return nothing more."""
         return b""
+
+
+def csv_of(columns: Sequence[str], rows: Iterable[Row]) -> bytes:
+    """Return a CSV file; spreadsheets know by the mark at its beginning that it is UTF-8."""
+    return b"\xef\xbb\xbf" + _csv([columns, *_cells(columns, rows)])
+
+
+def _cells(columns: Sequence[str], rows: Iterable[Row]) -> list[list[Any]]:
+    return [[_cell(row.get(name)) for name in columns] for row in rows]
 
 
 def _csv(rows: Iterable[Sequence[Any]]) -> bytes:

@@ -8,10 +8,10 @@ from flask import Response as FlaskResponse
 from werkzeug.wrappers import Response
 
 from app.access import requires, viewer
-from app.errors import AppError
+from app.errors import AppError, NotFoundError
 from app.extensions import settings
 from app.htmx import go, render, stop_polling, wants_fragment
-from app.services import audit, dry_runs, installations, runs
+from app.services import audit, dry_run_file, dry_runs, installations, listings, runs
 from app.services.dry_runs import Shown
 from app.transaction import transaction
 from app.views.installations import open_page
@@ -51,6 +51,23 @@ def show(installation_id: uuid.UUID) -> Response:
         **parts(dry, f"/installations/{installation_id}/dry-run"), **context,
     )  # fmt: skip
     return until_over(response, dry)
+
+
+@blueprint.get("/file")
+@requires("admin")
+def file(installation_id: uuid.UUID) -> Response:
+    tenant_id = viewer().tenant_id
+    dry, installation = (
+        dry_runs.find_latest(tenant_id, installation_id),
+        installations.get_installation(tenant_id, installation_id),
+    )
+    if dry is None or dry.state != "ready":
+        raise NotFoundError("There is no dry run that is ready.")
+    vendor = listings.manifest_of(installation.listing_version_id).listing.name
+    content = dry_run_file.content_of(dry.result, host=settings().host_name, vendor=vendor)
+    response = FlaskResponse(content, content_type="text/csv; charset=utf-8")
+    response.headers["content-disposition"] = 'attachment; filename="dry-run.csv"'
+    return response
 
 
 def _page_of(installation_id: uuid.UUID) -> str:

@@ -1,5 +1,7 @@
 """The page of an installation in a real Chromium, against a real Kinto: the chart of its runs and the table beside it."""
 
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,3 +93,55 @@ def test_without_script_a_picture_and_the_table_are_there(site: Site, page: Page
     still.get_by_text("Show as a table").click()
     expect(still.locator("#runs-numbers tbody tr")).to_have_count(12)
     plain.close()
+
+
+def test_settings_export_activity_and_removal(site: Site, page: Page, tmp_path: Path) -> None:
+    """What somebody does who changes their mind: settings that give something up, a copy of everything, the end."""
+    site.sign_in(page)
+    here = f"{site.url}/installations/{site.installation_id}"
+    page.goto(f"{here}/settings")
+    check_axe(page)
+    page.get_by_label("Name of this installation").fill("Contacts of Hull")
+    page.locator("#s-contacts input[value=in]").check()
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("heading", name="Nothing is saved yet.")).to_be_visible()
+    expect(page.get_by_text("Edits in Fieldstone no longer reach Kinto.")).to_be_visible()
+    check_axe(page)
+    page.get_by_role("button", name="Save and read again").click()
+    expect(page.get_by_text("The settings are saved.")).to_be_visible()
+    expect(page.get_by_role("heading", name="Contacts of Hull")).to_be_visible()
+
+    page.get_by_role("link", name="Export everything").click()
+    check_axe(page)
+    page.get_by_role("button", name="Make an export").click()
+    with page.expect_download() as fetched:
+        page.get_by_role("link", name="Fetch the file").click(timeout=40_000)
+    assert fetched.value.suggested_filename.startswith("contacts-of-hull-")
+    fetched.value.save_as(tmp_path / "export.zip")
+    with zipfile.ZipFile(tmp_path / "export.zip") as found:
+        assert found.testzip() is None
+        assert found.read("records/contacts.csv").count(b"\r\n") == 21
+    check_axe(page)
+
+    page.get_by_role("link", name="Activity").click()
+    expect(page.get_by_text("Fetched an export as CSV")).to_be_visible()
+    expect(page.get_by_text("Contacts: both ways → in only")).to_be_visible()
+    check_axe(page)
+
+    page.goto(f"{here}/remove")
+    expect(page.get_by_label("To delete records, type")).to_be_hidden()
+    # Without a mouse: the choice by its arrow key, the name, and Enter.
+    page.get_by_label("Keep them all").focus()
+    page.keyboard.press("ArrowDown")
+    page.get_by_label("To delete records, type").fill("Contacts")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("as it is written here")).to_be_visible()
+    check_axe(page)
+    page.get_by_label("To delete records, type").fill("Contacts of Hull")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("20 deleted that only it had brought")).to_be_visible()
+    check_axe(page)
+    for path in ("", "/activity", "/export"):
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.goto(here + path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path

@@ -60,7 +60,7 @@ MATRIX = {
     "failed_records.act": "member", "failed_records.correct": "admin", "failed_records.ask_payload": "member",
     "failed_records.payload": "member", "failed_records.link": "admin", "failed_records.send_again": "admin",
     "wizard.show": "admin", "wizard.connect": "admin", "wizard.configure": "admin", "wizard.confirm_map": "admin",
-    "dry_runs.show": "admin", "dry_runs.start": "admin", "dry_runs.stop": "admin", "dry_runs.run": "admin",
+    "dry_runs.show": "admin", "dry_runs.file": "admin", "dry_runs.start": "admin", "dry_runs.stop": "admin", "dry_runs.run": "admin",
     "wizard.activate": "admin", "wizard.discard": "admin",
     "mappings.show": "member", "mappings.rule": "member", "mappings.unmapped": "member", "mappings.save": "admin",
     "mappings.connect": "admin", "mappings.suggested": "admin", "mappings.reset": "admin",

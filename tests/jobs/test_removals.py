@@ -105,7 +105,7 @@ def test_the_page_says_in_numbers_what_it_does(site: Site, admin: FlaskClient) -
     assert "27 linked records" in page
     assert "Delete the 25 that only this installation has brought" in page
     assert "2 changes wait" in page
-    assert "1 conflicts" in page
+    assert "1 open conflictIs closed undecided" in page
     assert "Kinto has no way to give access back from here" in page
     assert site.state()[0] == "active"
 

@@ -65,6 +65,18 @@ def test_none_yet_then_waiting_then_ready(work: Workspace, owner: Owner, person:
     assert (other.status_code, "HX-Refresh" in other.headers) == (200, False)
 
 
+def test_it_is_fetched_as_csv_once_it_is_ready(owner: Owner, person: FlaskClient, here: str) -> None:
+    here = f"{here}/dry-run"
+    assert person.get(f"{here}/file").status_code == 404
+    person.post(here)
+    assert person.get(f"{here}/file").status_code == 404
+    finish(owner)
+    answer = person.get(f"{here}/file")
+    assert answer.status_code == 200
+    assert answer.content_type == "text/csv; charset=utf-8"
+    assert answer.data.decode("utf-8-sig").startswith("stream,where,what,records")
+
+
 def test_a_second_one_stops_the_first(owner: Owner, person: FlaskClient, here: str) -> None:
     person.post(f"{here}/dry-run")
     person.post(f"{here}/dry-run")
