@@ -13,7 +13,7 @@ from app.ids import first_at
 from app.sync.status import Facts, late_at
 
 DAYS = 30
-# Beyond this many linked records of a stream the page says "over" instead of counting on.
+# Beyond this many linked records counting ends, and what was counted of each stream is the least it has.
 MOST = 100_000
 
 
@@ -21,6 +21,7 @@ MOST = 100_000
 class StreamFacts:
     """A stream with its newest complete read and what runs did to its records in 30 days.
 
+    `many`: counting has ended at MOST, so `records` is the least there is.
     `late_at`: from when on its data is older than promised, None where nothing is promised or nothing was read yet.
     `written`: create, update, delete -> how often the other side has accepted it.
     """
@@ -32,6 +33,7 @@ class StreamFacts:
     read_at: datetime | None
     late_at: datetime | None
     records: int
+    many: bool
     created: int
     updated: int
     deleted: int
@@ -48,12 +50,15 @@ class StreamFacts:
 # their ids, which are made of the time.
 _READ = text("""
     SELECT s.stream, s.object_type, s.enabled, s.direction, newest.finished_at AS read_at,
-        (SELECT count(*) FROM (SELECT FROM links l WHERE l.tenant_id = :tenant AND l.installation_id = :installation
-            AND l.stream = s.stream AND l.deleted_at IS NULL LIMIT :most) linked) AS records,
+        coalesce(linked.number, 0) AS records, coalesce(sum(linked.number) OVER (), 0) >= :most AS many,
         coalesce(moved.created, 0) AS created, coalesce(moved.updated, 0) AS updated,
         coalesce(moved.deleted, 0) AS deleted, coalesce(moved.read, 0) AS read, coalesce(moved.pages, 0) AS pages,
         coalesce(sent.written, '{}') AS written
     FROM installation_streams s
+    LEFT JOIN (
+        SELECT l.stream, count(*) AS number FROM (SELECT stream FROM links WHERE tenant_id = :tenant
+            AND installation_id = :installation AND deleted_at IS NULL LIMIT :most) l GROUP BY l.stream
+    ) linked ON linked.stream = s.stream
     LEFT JOIN LATERAL (
         SELECT rs.finished_at FROM runs r JOIN run_streams rs ON rs.tenant_id = r.tenant_id AND rs.run_id = r.id
         WHERE r.tenant_id = :tenant AND r.installation_id = :installation AND rs.stream = s.stream AND rs.state = 'done'
@@ -84,7 +89,7 @@ def list_streams(tenant_id: uuid.UUID, installation_id: uuid.UUID, facts: Facts)
     return [
         StreamFacts(
             row.stream, row.object_type, row.enabled, row.direction, row.read_at, _late_at(facts, row.read_at),
-            row.records, row.created, row.updated, row.deleted, row.read, row.pages, row.written,
+            row.records, row.many, row.created, row.updated, row.deleted, row.read, row.pages, row.written,
         )
         for row in db.session.execute(_READ, values)
         if row.enabled or row.records

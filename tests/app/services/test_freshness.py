@@ -114,3 +114,21 @@ def test_volumes_are_those_of_thirty_days_of_this_installation(site: Site) -> No
 def test_a_stream_that_is_off_is_shown_while_it_has_records(site: Site) -> None:
     site.owner.execute("UPDATE installation_streams SET enabled = false WHERE stream = 'companies'")
     assert set(site.streams()) == {"contacts"}
+
+
+def test_counting_ends_where_it_would_take_long(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    for stream in ("contacts", "companies"):
+        site.owner.execute(
+            "INSERT INTO links (tenant_id, id, installation_id, stream, external_id, record_id, base, source_hash, "
+            "mapping_version) SELECT %s, gen_random_uuid(), %s, %s, n::text, gen_random_uuid(), '{}', '', 1 "
+            "FROM generate_series(1, 6) n",
+            (site.tenant_id, site.mine, stream),
+        )
+    assert {name: (s.records, s.many) for name, s in site.streams().items()} == {
+        "companies": (6, False),
+        "contacts": (6, False),
+    }
+    monkeypatch.setattr(freshness, "MOST", 8)
+    found = site.streams().values()
+    assert all(s.many for s in found)
+    assert sum(s.records for s in found) == 9
