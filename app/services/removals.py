@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import text
@@ -95,6 +96,11 @@ def begin(installation: Installation, *, delete: bool, by: str) -> None:
     installation.removal = {**asked, "stream": "", "after": ""}
     if delete and delete_batch(installation.tenant_id, installation.id):
         tasks.add_task(installation.tenant_id, "sync", "delete_brought", str(installation.id), ref=installation.id)
+
+
+def removed_at(installation: Installation) -> datetime | None:
+    """Return when an installation was removed, None while it is there."""
+    return datetime.fromisoformat(installation.removal["at"]) if installation.removal else None
 
 
 def delete_batch(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> bool:
