@@ -189,6 +189,11 @@ MUTANTS = (
         "tests/faults/test_webhooks.py::test_w09_the_database_is_away_for_500_requests",
     ),
     Mutant(
+        "no orphan of a lost answer", "jobs/endpoints.py",
+        "    for name, _ in lost:\n        _remove(connector, session, hooks, name)\n", "",
+        "tests/jobs/test_endpoints.py::test_an_answer_that_is_lost_leaves_no_orphan",
+    ),
+    Mutant(
         "503 while the store is away", "app/views/hooks.py", "        return _DOWN\n", "        raise\n",
         "tests/faults/test_webhooks.py::test_w03_a_storm_beside_syncs_whose_sender_repeats_what_is_503",
     ),

@@ -81,13 +81,11 @@ def _tell_missed(installation: Installation, missed: int, run: Run) -> None:
     name, by_hand = manifest.listing.name, manifest.webhooks is None or manifest.webhooks.subscribe.create is None
     changes = "1 change" if missed == 1 else f"{missed:,} changes"
     _tell(
-        installation, f"{name} sent no webhooks of {changes}",
-        "A run has read what was missed. "
-        + (
-            f"Check in {name} that webhooks are sent to the address on the tab Webhooks."
-            if by_hand
-            else f"The subscription is made anew. If this comes again, look in {name} why its webhooks are not sent."
-        ),
+        installation, f"{name} sent no webhooks for {changes}",
+        f"A run has read what was missed. Check in {name} that webhooks are sent to the address on the tab Webhooks."
+        if by_hand
+        else "Nothing for now: a run has read what was missed, and the subscription is made anew. If this comes again, "
+        f"look in {name} why its webhooks are not sent.",
         count=missed, run=run,
     )  # fmt: skip
 
@@ -97,7 +95,8 @@ def tell_gone(installation: Installation) -> None:
     name = listings.manifest_of(installation.listing_version_id).listing.name
     _tell(
         installation, f"{name} had no subscription for webhooks any more",
-        f"It was made anew, and a run reads what was missed. If this comes again, look in {name} who removes it.",
+        f"Nothing for now: it was made anew, and a run reads what was missed. If this comes again, look in {name} who "
+        "removes it.",
     )  # fmt: skip
 
 

@@ -52,16 +52,18 @@ def deliveries(slug: str) -> Response:
     verdict = verdict if verdict in VERDICTS else ""
     before = request.args.get("before", type=uuid.UUID)
     with bind_tenant(PLATFORM_TENANT, viewer().user.id), transaction():
-        endpoint = endpoints.find_shared(slug)
-        if endpoint is None:
-            raise NotFoundError("This application has no address for webhooks.")
-        version = listings.get_listing(slug).current_version
+        endpoint, version = endpoints.find_shared(slug), listings.get_listing(slug).current_version
         assert version is not None
         manifest = listings.manifest_of(version)
-        lines = delivery_log.list_shared(endpoint, manifest, verdict=verdict, before=before, limit=_SIZE + 1)
-        counts = delivery_log.count_by_verdict(endpoint)
+        if manifest.webhooks is None or manifest.webhooks.endpoint != "connector":
+            raise NotFoundError("This application has no address for webhooks.")
+        lines, counts = [], {}
+        # There is one once the secret of the application has been entered.
+        if endpoint is not None:
+            lines = delivery_log.list_shared(endpoint, manifest, verdict=verdict, before=before, limit=_SIZE + 1)
+            counts = delivery_log.count_by_verdict(endpoint)
     return render(
-        "oauth_clients/deliveries.html", application=application, lines=lines[:_SIZE], verdict=verdict, counts=counts,
+        "oauth_clients/deliveries.html", application=application, lines=lines[:_SIZE], verdict=verdict, counts=counts, open=endpoint is not None,
         older=lines[_SIZE - 1][0].id if len(lines) > _SIZE else None,
     )  # fmt: skip
 

@@ -103,8 +103,7 @@ def test_another_secret_is_refused_for_all(scene: Scene, owner: Owner) -> None:
 def test_the_operator_sees_what_belongs_to_nobody(
     scene: Scene, operator: FlaskClient, owner: Owner,  # noqa: F811  # a fixture
 ) -> None:  # fmt: skip
-    page = operator.get("/applications/hubspot/deliveries").text
-    assert "Nothing came in for nobody" in page
+    assert "Nothing came in for nobody" in operator.get("/applications/hubspot/deliveries").text
     for number in range(30):
         scene.send([event(number, 90 + number, 33)])
     scene.send([event(100, 62515, 44)])
@@ -126,6 +125,10 @@ def test_the_operator_sees_what_belongs_to_nobody(
     assert operator.get("/applications/sandbox/deliveries").status_code == 404
     # What a customer has is not here, and what nobody has is not theirs.
     assert owner.execute("SELECT count(*) FROM deliveries WHERE tenant_id <> %s", (PLATFORM_TENANT,)).fetchone() == (1,)
+
+
+def test_before_its_secret_is_entered_an_application_has_no_address(operator: FlaskClient) -> None:  # noqa: F811  # a fixture
+    assert "There is no address yet" in operator.get("/applications/hubspot/deliveries").text
 
 
 def test_a_removed_installation_is_told_nothing_more(scene: Scene, owner: Owner) -> None:

@@ -60,10 +60,10 @@ def sign_in(apps: dict[str, Flask], tenant_id: uuid.UUID, role: str = "admin") -
     return client
 
 
-def make_staff(apps: dict[str, Flask], role: str | None) -> uuid.UUID:
+def make_staff(apps: dict[str, Flask], role: str | None, email: str = "") -> uuid.UUID:
     """Return somebody of the host's staff; without a role, somebody who is not."""
     with apps["owner"].app_context(), transaction():
-        user = accounts.make_user(f"{uuid.uuid4().hex}@example.com", "S", "a long password")
+        user = accounts.make_user(email or f"{uuid.uuid4().hex}@example.com", "S", "a long password")
         if role:
             db.session.add(StaffRole(user_id=user.id, role=role))
         return user.id

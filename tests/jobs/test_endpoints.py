@@ -295,7 +295,7 @@ def miss(scene: Scene) -> None:
 
 def test_what_was_missed_is_a_problem_until_the_next_webhook(scene: Scene) -> None:
     miss(scene)
-    said = "Sandbox CRM sent no webhooks of 3 changes"
+    said = "Sandbox CRM sent no webhooks for 3 changes"
     assert scene.problems() == [("open", said, 3, None)]
     assert scene.owner.execute("SELECT stops_sync FROM problems").fetchone() == (False,)
     assert scene.mails() == ["Sandbox CRM missed webhooks"]

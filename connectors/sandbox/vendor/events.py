@@ -130,8 +130,9 @@ def renew(subscription_id: str) -> Any:
     known = _find(subscription_id)
     if known is None:
         return _unknown()
-    store().put("subscription", subscription_id, {**known, "expires_at": _end()})
-    return jsonify(_shown({**known, "expires_at": _end()}))
+    renewed = {**known, "expires_at": _end()}
+    store().put("subscription", subscription_id, renewed)
+    return jsonify(_shown(renewed))
 
 
 @blueprint.delete("/<subscription_id>")
