@@ -14,6 +14,21 @@ if TYPE_CHECKING:
     from app.models.accounts import Tenant, User
 
 _RANK = {"member": 1, "admin": 2, "owner": 3}
+# What somebody may do in a tenant: the least role, in words, and the view that stands for it (a house test holds them
+# together). Whoever has a role may do what those before it may.
+CAPABILITIES: tuple[tuple[str, str, str], ...] = (
+    ("member", "See installations, runs, records, problems and conflicts", "installations.index"),
+    ("member", "Start runs, retry records and decide conflicts", "conflicts.decide"),
+    ("member", "Ask for an integration, and choose what they are told", "integration_requests.new"),
+    ("admin", "Connect, map, pause and remove integrations", "wizard.activate"),
+    ("admin", "Change, delete and restore records by hand", "record_edits.save"),
+    ("admin", "Invite people and change their roles", "members.invite"),
+    ("admin", "Approve what members ask for", "integration_requests.approve"),
+    ("admin", "API keys, event subscriptions and notification destinations", "api_keys.create"),
+    ("admin", "Let support in for some hours", "members.grant_support"),
+    ("admin", "See the audit log, and export all data", "tenant_data.fetch"),
+    ("owner", "Have everything erased", "tenant_data.erase"),
+)
 View = TypeVar("View", bound=Callable[..., Any])
 
 

@@ -72,8 +72,8 @@ TYPES = {
 _markdown = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable("table")
 
 
-def ago(moment: datetime | None, at: datetime | None = None) -> str:
-    """Return a time as people say it: "18 min ago", "in 11 min"."""
+def ago(moment: datetime | None, at: datetime | None = None, zone: str | None = None) -> str:
+    """Return a time as people say it: "18 min ago", "in 11 min"; what is long ago as its day in the viewer's zone."""
     if moment is None:
         return "never"
     seconds = ((at or now()) - moment).total_seconds()
@@ -85,7 +85,7 @@ def ago(moment: datetime | None, at: datetime | None = None) -> str:
             number = max(1, round(size / step))
             word = "day" if unit == "days" and number == 1 else unit
             return f"in {number} {word}" if ahead else f"{number} {word} ago"
-    return moment.strftime("%d %b %Y").lstrip("0")
+    return moment.astimezone(ZoneInfo(zone) if zone else UTC).strftime("%d %b %Y").lstrip("0")
 
 
 def exact(moment: datetime | None, zone: str | None = None) -> str:
@@ -119,6 +119,20 @@ def apart(one: datetime, other: datetime) -> str:
 def number(value: float | None) -> str:
     """Return a number with thousands separators."""
     return "" if value is None else f"{value:,}"
+
+
+_BROWSERS = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
+_SYSTEMS = (
+    ("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("Windows", "Windows"), ("Mac OS", "macOS"),
+    ("Linux", "Linux"),
+)  # fmt: skip
+
+
+def device(user_agent: str) -> str:
+    """Return what a browser calls itself in words people know: "Firefox on Windows"."""
+    browser = next((name for mark, name in _BROWSERS if mark in user_agent), "")
+    system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
+    return f"{browser} on {system}" if browser and system else browser or system or user_agent[:60] or "Unknown device"
 
 
 def brief(value: int) -> str:
@@ -236,7 +250,7 @@ def markdown(text: str) -> Markup:
 def register(flask_app: Flask) -> None:
     """Add the filters and tables to templates."""
     for function in (
-        ago, exact, clock, apart, number, brief, duration, about, span, initials, monogram, shown, typed, over, lcfirst,
+        ago, exact, clock, apart, number, brief, device, duration, about, span, initials, monogram, shown, typed, over, lcfirst,
         type_name,
         markdown,
     ):  # fmt: skip

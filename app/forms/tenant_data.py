@@ -8,4 +8,4 @@ from wtforms.validators import DataRequired
 class EraseForm(FlaskForm):
     """The name of the tenant, typed."""
 
-    name = StringField("Name of the customer", [DataRequired("Type the name.")], render_kw={"autocomplete": "off"})
+    name = StringField("Name, as it stands above", [DataRequired("Type the name.")], render_kw={"autocomplete": "off"})

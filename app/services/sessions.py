@@ -90,6 +90,14 @@ def end_session(session_id: uuid.UUID) -> None:
         audit.write(PLATFORM_TENANT, "session.ended", "session", str(session_id))
 
 
+def end_others(user_id: uuid.UUID, keep: uuid.UUID) -> int:
+    """End all sessions of the bound user but one, by hand; return how many. The platform's tenant must be bound."""
+    count = forget_all(user_id, keep=keep)
+    if count:
+        audit.write(PLATFORM_TENANT, "session.others_ended", "user", str(user_id), sessions=count)
+    return count
+
+
 def end_all(user_id: uuid.UUID) -> None:
     """End all sessions of the bound user, by hand; the platform's tenant must be bound for the audit."""
     count = forget_all(user_id)

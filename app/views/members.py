@@ -5,7 +5,7 @@ import uuid
 from flask import Blueprint, flash, request
 from werkzeug.wrappers import Response
 
-from app.access import requires, viewer
+from app.access import CAPABILITIES, requires, viewer
 from app.errors import AppError
 from app.extensions import settings
 from app.forms.accounts import InviteForm, SupportGrantForm
@@ -29,6 +29,7 @@ def _page(
     return render(
         "members/index.html", status=status, form=form, link=link, message=message,
         members=accounts.list_members(tenant_id), invitations=invitations.list_open(tenant_id),
+        capabilities=CAPABILITIES,
         support_form=support_form or SupportGrantForm(formdata=None), grant=support_grants.find_live(tenant_id),
     )  # fmt: skip
 

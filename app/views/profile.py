@@ -94,6 +94,20 @@ def end_session(session_id: uuid.UUID) -> Response:
     return go("/profile")
 
 
+@blueprint.post("/sessions/end-others")
+@signed_in
+def end_other_sessions() -> Response:
+    who = viewer()
+    with bind_tenant(PLATFORM_TENANT, who.user.id), transaction():
+        count = sessions.end_others(who.user.id, who.session_id)
+    flash(
+        "You are signed in only here."
+        if not count
+        else f"{count} other {'session has' if count == 1 else 'sessions have'} ended."
+    )
+    return go("/profile")
+
+
 @blueprint.post("/verify")
 @signed_in
 def verify() -> Response:

@@ -8,6 +8,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from app.access import CAPABILITIES
 from app.crypto import token_hash
 from app.db import db
 from app.models.accounts import AuthSession, StaffRole
@@ -33,7 +34,7 @@ MATRIX = {
     "members.index": "member", "members.invite": "admin", "members.revoke": "admin", "members.change_role": "admin",
     "members.remove": "admin", "members.grant_support": "admin", "members.end_support": "admin",
     "profile.show": "signed_in", "profile.update": "signed_in", "profile.change_password": "signed_in",
-    "profile.save_notifications": "member", "profile.end_session": "signed_in", "profile.verify": "signed_in",
+    "profile.save_notifications": "member", "profile.end_session": "signed_in", "profile.end_other_sessions": "signed_in", "profile.verify": "signed_in",
     "audit.index": "admin",
     "destinations.index": "member",
     **{
@@ -121,6 +122,11 @@ def test_every_view_declares_what_the_matrix_says(apps: dict[str, Flask]) -> Non
     for endpoint, access in MATRIX.items():
         if endpoint != "assets.show":
             assert getattr(apps["web"].view_functions[endpoint], "access", None) == access, endpoint
+
+
+def test_what_the_members_page_says_of_roles_is_what_the_views_demand(apps: dict[str, Flask]) -> None:
+    for role, words, endpoint in CAPABILITIES:
+        assert getattr(apps["web"].view_functions[endpoint], "access", None) == role, words
 
 
 def address(rule: str, value: str) -> str:

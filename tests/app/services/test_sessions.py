@@ -159,3 +159,18 @@ def test_a_session_in_a_tenant_one_has_left_shows_nothing_of_it(people: People, 
         loaded = sessions.load(found)
     assert loaded is not None
     assert loaded[1:] == (None, None, frozenset())
+
+
+def test_signing_the_others_out_keeps_this_one(people: People, ada: Any, owner: Owner) -> None:
+    other, client = start(people, ada), people.web.test_client()
+    bob = people.sign_up("bob@example.com")
+    theirs = start(people, bob)
+    mine = sign_in(client)
+    assert "Sign out the others" in client.get("/profile").text
+    assert client.post("/profile/sessions/end-others").location == "/profile"
+    assert (is_in(people, mine), is_in(people, other), is_in(people, theirs)) == (True, False, True)
+    assert "Sign out the others" not in client.get("/profile").text
+    entries = owner.execute("SELECT details FROM audit WHERE action = 'session.others_ended'").fetchall()
+    assert entries == [({"sessions": 1},)]
+    client.post("/profile/sessions/end-others")
+    assert owner.execute("SELECT count(*) FROM audit WHERE action = 'session.others_ended'").fetchone() == (1,)

@@ -173,7 +173,7 @@ def pages(site: Site) -> dict[str, int]:
     installation = f"/installations/{site.installation_id}"
     paths = (
         "/", "/home", "/integrations/kinto", "/installations", "/installations?status=healthy", installation, f"{installation}/live", f"{installation}/failed",
-        f"{installation}/runs", f"{installation}/activity", f"{installation}/activity?kind=runs", f"/runs/{site.run_id}", f"/runs/{site.run_id}/undo", "/records", "/problems", "/problems?show=solved", f"/problems/{site.installation_id}", f"{installation}/failed/{site.installation_id}", "/members", "/notifications", "/audit", "/profile", "/fleet",
+        f"{installation}/runs", f"{installation}/activity", f"{installation}/activity?kind=runs", f"/runs/{site.run_id}", f"/runs/{site.run_id}/undo", "/records", "/problems", "/problems?show=solved", f"/problems/{site.installation_id}", f"{installation}/failed/{site.installation_id}", "/members", "/notifications", "/data", "/host/tenants", "/audit", "/profile", "/fleet",
         f"/fleet/{site.tenant_id}", f"{installation}/mapping/contacts", f"{installation}/mapping/contacts/versions",
         f"{installation}/mapping/contacts/unmapped", f"{installation}/mapping/contacts/drift",
         f"{installation}/mapping/contacts/rules/city?part=row", f"{installation}/settings", f"{installation}/dry-run",
