@@ -35,7 +35,7 @@ def all_connectors() -> list[Connector]:
     return [get(slug) for slug in SLUGS]
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=512)
 def connector_for(stored: str, slug: str) -> Connector:
     """Return the connector of a stored version: its canonical JSON is what runs."""
     return Connector(manifest_from_json(stored), _hooks(slug))

@@ -108,6 +108,11 @@ def apps(environment: dict[str, str]) -> dict[str, Flask]:
 @pytest.fixture
 def clean(environment: dict[str, str], owner: psycopg.Connection[Any]) -> None:
     """Every table and the Redis database empty, but for the platform's tenant and object types."""
+    empty(environment, owner)
+
+
+def empty(environment: dict[str, str], owner: psycopg.Connection[Any]) -> None:
+    """Empty the database and Redis, also in the middle of a test."""
     redis.Redis.from_url(environment["REDIS_URL"]).flushdb()
     rows = owner.execute(
         "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'public' "

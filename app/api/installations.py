@@ -10,11 +10,20 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api import gate
 from app.api.errors import ApiError
 from app.api.operations import Noun
-from app.api.paging import Page, PageQuery
+from app.api.paging import Page, PageQuery, pack, unpack
 from app.errors import ConflictError, InvalidError
 from app.models.connections import Connection as ConnectionRow
 from app.models.installations import InstallationStream, Schedule
-from app.services import config_values, connections, dry_runs, installations, listings, mappings, stream_settings
+from app.services import (
+    config_values,
+    connections,
+    dry_runs,
+    installation_list,
+    installations,
+    listings,
+    mappings,
+    stream_settings,
+)
 from app.services.installations import Overview
 from app.services.mappings import Content
 from app.services.stream_settings import StreamSettings
@@ -198,10 +207,17 @@ def _stream(row: InstallationStream) -> dict[str, Any]:
 def list_installations(query: InstallationQuery) -> Installations:
     """List the tenant's installations
 
-    All of them, in the order of their names; a tenant has at most some hundred.
+    In the order of their names; those that are removed are left out.
     """
-    found = installations.list_overviews(gate.caller().tenant_id, connector=query.integration or None)
-    return Installations(data=[Installation.model_validate(shown(item)) for item in found], next=None)
+    place = unpack(query.cursor, uuid.UUID)
+    found = installation_list.list_page(
+        gate.caller().tenant_id, installation_list.Filters(connector=query.integration),
+        after=place[0] if place else None, limit=query.limit,
+    )  # fmt: skip
+    return Installations(
+        data=[Installation.model_validate(shown(item)) for item in found.overviews],
+        next=pack(str(found.after)) if found.after else None,
+    )
 
 
 @noun.post("/installations", scope="admin", body=NewInstallation, answer=InstallationDetails, status=201)

@@ -120,7 +120,9 @@ class Delivery(TenantModel):
                 "uq_deliveries_event", "tenant_id", "endpoint_id", "event_id",
                 unique=True, postgresql_where=text("verdict = 'accepted'"),
             ),
-            Index("ix_deliveries_log", "tenant_id", "endpoint_id", "id"),
+            Index(
+                "ix_deliveries_log", "tenant_id", "endpoint_id", "id", postgresql_include=["verdict", "copies"]
+            ),
             Index(
                 "ix_deliveries_refused", "tenant_id", "endpoint_id", "created_at",
                 postgresql_where=text("verdict <> 'accepted'"),

@@ -69,6 +69,7 @@ class Intent(TenantModel):
             ),
             Index(
                 "ix_intents_settled", "tenant_id", "installation_id", "settled_at",
+                postgresql_include=["state", "stream", "operation"],
                 postgresql_where=text("settled_at is not null"),
             ),
             CheckConstraint("operation in ('decide', 'create', 'update', 'delete')", name="operation"),

@@ -44,7 +44,10 @@ class Record(TenantModel):
                 "uq_records_external_id", "tenant_id", "object_type", "external_id", unique=True,
                 postgresql_where=text("external_id is not null"),
             ),
-            Index("ix_records_browse", "tenant_id", "object_type", "updated_at", "id"),
+            Index(
+                "ix_records_browse", "tenant_id", "object_type", "updated_at", "id",
+                postgresql_where=text("deleted_at is null"),
+            ),
             # Deleted ones have no keys any more: they are looked through, and are few.
             Index(
                 "ix_records_deleted", "tenant_id", "object_type", "updated_at", "id",

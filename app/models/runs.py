@@ -22,6 +22,8 @@ from sqlalchemy.types import Uuid
 from app.models.base import Json, TenantModel, Timestamp, db, moment, tenant_fk
 
 LIVE = "state in ('queued', 'running')"
+# Literal where it is asked, as the index has it: the plan that PostgreSQL keeps for bound values reads all runs.
+UNFINISHED = "state in ('queued', 'running', 'asking')"
 
 
 class Run(TenantModel):
@@ -62,6 +64,7 @@ class Run(TenantModel):
             tenant_fk("installation_id", "installations"),
             Index("ix_runs_installation", "tenant_id", "installation_id", "id"),
             Index("ix_runs_created", "tenant_id", "created_at"),
+            Index("ix_runs_unfinished", "tenant_id", "installation_id", postgresql_where=text(UNFINISHED)),
             # Never two live runs of one installation.
             Index("uq_runs_live", "tenant_id", "installation_id", unique=True, postgresql_where=text(LIVE)),
             CheckConstraint("state in ('queued', 'running', 'done', 'failed', 'stopped', 'asking')", name="state"),
@@ -171,6 +174,18 @@ class FailedRecord(TenantModel):
             CheckConstraint("direction in ('in', 'out')", name="direction"),
             CheckConstraint("state in ('waiting', 'parked', 'ignored', 'resolved')", name="state"),
             Index("ix_failed_records_open", "tenant_id", "installation_id", "state", "id"),
+            # Enough to count causes from the index alone.
+            Index(
+                "ix_failed_records_cause",
+                "tenant_id",
+                "installation_id",
+                "direction",
+                "stream",
+                "code",
+                "id",
+                postgresql_include=["field", "created_at", "last_failed_at", "retry_at"],
+                postgresql_where=text("state in ('waiting', 'parked')"),
+            ),
             Index(
                 "ix_failed_records_match",
                 "tenant_id",

@@ -4,7 +4,7 @@ import uuid
 from dataclasses import replace
 from datetime import timedelta
 
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import delete, func, or_, select, text, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from app.clock import now
@@ -203,15 +203,25 @@ def save_profile(user_id: uuid.UUID, *, name: str, zone: str | None, theme: str)
     db.session.execute(update(User).where(User.id == user_id).values(name=name.strip(), zone=zone or None, theme=theme))
 
 
-def list_members(tenant_id: uuid.UUID) -> list[tuple[Membership, User]]:
-    """Return the members of a tenant."""
-    rows = db.session.execute(
-        select(Membership, User)
-        .join(User, User.id == Membership.user_id)
-        .where(Membership.tenant_id == tenant_id)
-        .order_by(func.lower(User.name))
-    )
+def list_members(
+    tenant_id: uuid.UUID, *, part: str = "", after: uuid.UUID | None = None, limit: int = 50
+) -> list[tuple[Membership, User]]:
+    """Return members of a tenant by name; `part` is one of name or address, `after` the id the last page ended with."""
+    name = func.lower(User.name)
+    query = select(Membership, User).join(User, User.id == Membership.user_id).where(Membership.tenant_id == tenant_id)
+    if part:
+        query = query.where(or_(*(column.icontains(part, autoescape=True) for column in (User.name, User.email))))
+    if after:
+        last = select(name, Membership.id).join(Membership, Membership.user_id == User.id)
+        place = last.where(Membership.tenant_id == tenant_id, Membership.id == after)
+        query = query.where(tuple_(name, Membership.id) > place.correlate(None).scalar_subquery())
+    rows = db.session.execute(query.order_by(name, Membership.id).limit(limit))
     return [(row[0], row[1]) for row in rows]
+
+
+def count_members(tenant_id: uuid.UUID) -> int:
+    """Return how many members a tenant has."""
+    return db.session.scalar(select(func.count()).where(Membership.tenant_id == tenant_id)) or 0
 
 
 def _get_member(tenant_id: uuid.UUID, membership_id: uuid.UUID) -> Membership:

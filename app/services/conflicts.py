@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, select, text
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, text, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import aliased
 from sqlalchemy.types import Text
@@ -19,6 +19,8 @@ from app.sync.hashes import digest
 from app.tenancy import scoped
 
 COUNT_LIMIT = 10_000
+# So many installations can be chosen among; each has its conflicts on its own page, too.
+SOURCES = 200
 # Literal, as the indexes have them: with bound values the plan PostgreSQL keeps finds none of these.
 SHOWN = {
     "open": text("conflicts.state = 'open'"),
@@ -42,10 +44,11 @@ class Filters:
 
 @dataclass(frozen=True)
 class Item:
-    """A conflict of the queue with the values its record has now, and the name of the host's object type."""
+    """A conflict of the queue with the values its record has now, and the names of the host's object type and installation."""
 
     conflict: Conflict
     object_type: str
+    installation: str
     data: dict[str, Any]
 
     @property
@@ -101,14 +104,21 @@ def _window(tenant_id: uuid.UUID, filters: Filters, before: uuid.UUID | None) ->
 
 
 def _items(tenant_id: uuid.UUID, found: Sequence[Conflict]) -> list[Item]:
-    types = {(item.installation_id, item.stream): item.object_type for item in list_sources(tenant_id)}
+    places = {(conflict.installation_id, conflict.stream) for conflict in found}
+    at = tuple_(InstallationStream.installation_id, InstallationStream.stream)
+    rows = db.session.execute(
+        select(InstallationStream.installation_id, InstallationStream.stream, InstallationStream.object_type, Installation.name)
+        .join(Installation, and_(Installation.tenant_id == tenant_id, Installation.id == InstallationStream.installation_id))
+        .where(InstallationStream.tenant_id == tenant_id, at.in_(places))
+    )  # fmt: skip
+    known = {(row[0], row[1]): (row[2], row[3]) for row in rows}
     ids = [conflict.record_id for conflict in found if conflict.record_id]
     records = db.session.execute(
         select(Record.id, Record.data).where(Record.tenant_id == tenant_id, Record.id.in_(ids))
     )
     held = {row[0]: row[1] for row in records}
     return [
-        Item(one, types[one.installation_id, one.stream], held.get(one.record_id, {}) if one.record_id else {})
+        Item(one, *known[one.installation_id, one.stream], held.get(one.record_id, {}) if one.record_id else {})
         for one in found
     ]
 
@@ -195,34 +205,36 @@ def digest_of(conflict: Conflict, record: Record | None) -> str:
 
 
 @dataclass(frozen=True)
-class Source:
-    """A stream of an installation that conflicts may come from."""
+class Sources:
+    """Where conflicts come from, for the filters of the queue: installation -> name, and streams with their types."""
 
-    installation_id: uuid.UUID
-    installation: str
-    stream: str
-    object_type: str
-    enabled: bool
+    installations: dict[uuid.UUID, str]
+    streams: list[str]
+    object_types: list[str]
 
 
-def list_sources(tenant_id: uuid.UUID) -> list[Source]:
-    """Return all streams of the tenant's installations, by name; those that are off or removed too."""
+def list_sources(tenant_id: uuid.UUID, *, chosen: uuid.UUID | None = None) -> Sources:
+    """Return the installations that have conflicts, SOURCES at most and the chosen one, and the streams of all."""
+    has = exists().where(Conflict.tenant_id == tenant_id, Conflict.installation_id == Installation.id)
+    by_name = (func.lower(Installation.name), Installation.id)
+    names = select(Installation.id, Installation.name).where(Installation.tenant_id == tenant_id)
+    mine = (
+        names.where(or_(has, Installation.id == chosen))
+        .order_by((Installation.id == chosen).desc(), *by_name)
+        .limit(SOURCES)
+    )
+    found = sorted(db.session.execute(mine).all(), key=lambda row: row[1].lower())
+    streams = select(
+        InstallationStream.stream, InstallationStream.object_type, func.bool_or(InstallationStream.enabled)
+    )
     rows = db.session.execute(
-        select(
-            Installation.id, Installation.name, InstallationStream.stream, InstallationStream.object_type,
-            InstallationStream.enabled,
-        )
-        .join(
-            InstallationStream,
-            and_(
-                InstallationStream.tenant_id == Installation.tenant_id,
-                InstallationStream.installation_id == Installation.id,
-            ),
-        )
-        .where(Installation.tenant_id == tenant_id)
-        .order_by(func.lower(Installation.name), Installation.id, InstallationStream.stream)
-    )  # fmt: skip
-    return [Source(*row) for row in rows]
+        streams.where(InstallationStream.tenant_id == tenant_id)
+        .group_by(InstallationStream.stream, InstallationStream.object_type)
+        .order_by(InstallationStream.stream)
+    ).all()
+    return Sources(
+        {row[0]: row[1] for row in found}, sorted({row[0] for row in rows if row[2]}), sorted({row[1] for row in rows})
+    )
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,8 @@ def find(tenant_id: uuid.UUID, text: str, *, host: str, installation_id: uuid.UU
     Where nothing here knows it, there is one for each installation: nobody has seen it, or the other side has been asked.
     """
     pasted, types = read_pasted(text), standings.load_types()
-    return _cases(tenant_id, pasted, types, standings.load(tenant_id, types, installation_id), host)
+    about = () if installation_id else record_places.installations_about(tenant_id, pasted, _own_keys(types))
+    return _cases(tenant_id, pasted, types, standings.load(tenant_id, types, installation_id, about=about), host)
 
 
 def of_record(tenant_id: uuid.UUID, record: Record, types: Types, scenes: Sequence[Scene], *, host: str) -> list[Case]:
@@ -107,8 +108,12 @@ def _cases(tenant_id: uuid.UUID, pasted: Pasted, types: Types, scenes: Sequence[
     return [case for scene in scenes[:MOST] for case in _strangers(known, scene)]
 
 
+def _own_keys(types: Types) -> dict[str, set[str]]:
+    return {name: set(key_fields(fields)) for name, fields in types.fields.items()}
+
+
 def _keys(scenes: Sequence[Scene], types: Types) -> set[str]:
-    keys = {name for fields in types.fields.values() for name in key_fields(fields)}
+    keys = {name for names in _own_keys(types).values() for name in names}
     for scene in scenes:
         for stream in scene.manifest.streams:
             keys.update(key for key in (stream.match_key, stream.second_key) if key)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, select, update
+from sqlalchemy import ColumnElement, exists, func, select, text, update
 
 from app.clock import now
 from app.db import db, write
@@ -24,6 +24,7 @@ from app.sync.retry import record_delay
 from app.tenancy import scoped
 
 OPEN = ("waiting", "parked")
+_OPEN = text("failed_records.state in ('waiting', 'parked')")
 IN_DOUBT = "in_doubt"
 CAUSES = 100
 # More records than this of a stream are left to the full pass that a new mapping brings.
@@ -83,9 +84,9 @@ def list_failed_records(
     before: uuid.UUID | None = None, limit: int = 50,
 ) -> list[FailedRecord]:  # fmt: skip
     """Return failed records, newest first, `limit` at a time; `before` is the id the last page ended with."""
-    query = scoped(FailedRecord, tenant_id).where(
-        FailedRecord.installation_id == installation_id, FailedRecord.state.in_(states)
-    )
+    query = scoped(FailedRecord, tenant_id).where(FailedRecord.installation_id == installation_id)
+    # The open ones literally, as the index of causes has them.
+    query = query.where(_OPEN if states == OPEN else FailedRecord.state.in_(states))
     if cause:
         query = query.where(cause.condition())
     if before:
@@ -95,19 +96,21 @@ def list_failed_records(
 
 def list_causes(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> list[CauseCount]:
     """Return why records are open, the most frequent cause first."""
-    by = (FailedRecord.direction, FailedRecord.stream, FailedRecord.code, func.coalesce(FailedRecord.field, ""))
-    rows = db.session.execute(
-        select(
-            *by, func.count(), func.min(FailedRecord.message), func.min(FailedRecord.created_at),
-            func.max(FailedRecord.last_failed_at), func.min(FailedRecord.retry_at),
-        )
-        .where(
-            FailedRecord.tenant_id == tenant_id, FailedRecord.installation_id == installation_id,
-            FailedRecord.state.in_(OPEN),
-        )
-        .group_by(*by).order_by(func.count().desc(), *by).limit(CAUSES)
-    )  # fmt: skip
+    rows = db.session.execute(_CAUSES, {"tenant": tenant_id, "installation": installation_id, "most": CAUSES})
     return [CauseCount(Cause(*row[:4]), *row[4:]) for row in rows]
+
+
+# Counted from the index alone (the state is literal, as the index has it); then one of each cause is read for its words.
+_CAUSES = text("""
+    SELECT c.direction, c.stream, c.code, c.field, c.count, (
+        SELECT f.message FROM failed_records f WHERE f.tenant_id = :tenant AND f.id = c.one
+    ), c.first_at, c.last_at, c.retry_at FROM (
+        SELECT direction, stream, code, coalesce(field, '') AS field, count(*) AS count, max(id::text)::uuid AS one,
+            min(created_at) AS first_at, max(last_failed_at) AS last_at, min(retry_at) AS retry_at
+        FROM failed_records WHERE tenant_id = :tenant AND installation_id = :installation
+        AND state IN ('waiting', 'parked') GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1, 2, 3, 4 LIMIT :most
+    ) c ORDER BY c.count DESC, 1, 2, 3, 4
+""")
 
 
 def count_open(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> int:

@@ -6,7 +6,7 @@ from dataclasses import astuple, dataclass, fields, replace
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, case, delete, func, or_, select
+from sqlalchemy import Boolean, ColumnElement, Row, case, delete, func, literal_column, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from app.clock import now
@@ -15,7 +15,7 @@ from app.models.accounts import Tenant
 from app.models.fleet import InstallationStatus
 from app.models.installations import Installation, Schedule
 from app.models.listings import ListingVersion
-from app.models.runs import Conflict, FailedRecord, Problem, Run
+from app.models.runs import UNFINISHED, Conflict, FailedRecord, Problem, Run
 from app.services import tasks
 from app.sync.schedule import promise_of
 from app.sync.status import Facts, late_at, status_of
@@ -101,6 +101,7 @@ def _read(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Row[Any] | None:
         mine = (model.tenant_id == tenant_id, model.installation_id == installation_id)
         return select(func.count()).select_from(model).where(*mine, condition).scalar_subquery()
 
+    unfinished: ColumnElement[bool] = literal_column(f"runs.{UNFINISHED}", Boolean)
     problem = (
         select(Problem.signature)
         .where(Problem.tenant_id == tenant_id, Problem.installation_id == installation_id, Problem.state == "open")
@@ -114,8 +115,8 @@ def _read(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Row[Any] | None:
             count(FailedRecord, FailedRecord.state.in_(("waiting", "parked"))).label("failed"),
             count(Conflict, Conflict.state == "open").label("conflicts"),
             count(Problem, ABOUT_STREAMS).label("streams_failed"),
-            (count(Run, Run.state.in_(("queued", "running"))) > 0).label("running"),
-            (count(Run, Run.state == "asking") > 0).label("asking"),
+            (count(Run, unfinished & Run.state.in_(("queued", "running"))) > 0).label("running"),
+            (count(Run, unfinished & (Run.state == "asking")) > 0).label("asking"),
             Schedule.kind, Schedule.minutes, Schedule.promised_at,
             problem.scalar_subquery().label("signature"),
         )

@@ -1,6 +1,7 @@
 """Installations: make a draft, configure, activate, pause, resume, remove."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import time
 from typing import Any
@@ -14,7 +15,6 @@ from app.errors import ConflictError, InvalidError
 from app.ids import new_id
 from app.models.accounts import Tenant
 from app.models.connections import Connection
-from app.models.fleet import InstallationStatus
 from app.models.installations import Installation, InstallationStream, Mapping, Schedule
 from app.models.runs import Conflict, FailedRecord, Problem, Run
 from app.services import (
@@ -268,27 +268,13 @@ def remove(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, delete_records: 
     )  # fmt: skip
 
 
-def list_overviews(tenant_id: uuid.UUID, *, connector: str | None = None, status: str = "") -> list[Overview]:
-    """Return the tenant's installations that are not removed, with their status, in a fixed number of queries.
-
-    `status` narrows them to those that have this word now.
-    """
-    query = scoped(Installation, tenant_id).where(Installation.state != "removed")
-    if connector:
-        query = query.where(Installation.connector == connector)
-    if status:
-        kept = scoped(InstallationStatus, tenant_id).where(fleet.has_word(status))
-        query = query.where(Installation.id.in_(kept.with_only_columns(InstallationStatus.id)))
-    found = list(db.session.scalars(query.order_by(func.lower(Installation.name)).limit(500)))
-    return _overviews(tenant_id, found)
-
-
 def get_overview(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Overview:
     """Return one installation with its status or raise NotFoundError."""
-    return _overviews(tenant_id, [get_installation(tenant_id, installation_id)])[0]
+    return overviews_of(tenant_id, [get_installation(tenant_id, installation_id)])[0]
 
 
-def _overviews(tenant_id: uuid.UUID, found: list[Installation]) -> list[Overview]:
+def overviews_of(tenant_id: uuid.UUID, found: Sequence[Installation]) -> list[Overview]:
+    """Return installations with their status, in a fixed number of queries."""
     ids = [installation.id for installation in found]
     accounts = {c.id: c for c in db.session.scalars(
         scoped(Connection, tenant_id).where(Connection.id.in_([i.connection_id for i in found]))
@@ -297,12 +283,7 @@ def _overviews(tenant_id: uuid.UUID, found: list[Installation]) -> list[Overview
         s.installation_id: s
         for s in db.session.scalars(scoped(Schedule, tenant_id).where(Schedule.installation_id.in_(ids)))
     }
-    live = {
-        run.installation_id: run
-        for run in db.session.scalars(
-            scoped(Run, tenant_id).where(Run.installation_id.in_(ids), Run.state.in_(("queued", "running", "asking")))
-        )
-    }
+    live = runs.unfinished_runs(tenant_id, ids)
     failed = _counts(tenant_id, FailedRecord, ids, FailedRecord.state.in_(("waiting", "parked")))
     conflicts = _counts(tenant_id, Conflict, ids, Conflict.state == "open")
     forbidden = _counts(tenant_id, Problem, ids, fleet.ABOUT_STREAMS)

@@ -34,9 +34,9 @@ def invite(tenant_id: uuid.UUID, tenant_name: str, email: str, role: str, *, use
 
 
 def list_open(tenant_id: uuid.UUID) -> list[Invitation]:
-    """Return the invitations that can still be accepted."""
+    """Return the newest hundred invitations that can still be accepted."""
     query = scoped(Invitation, tenant_id).where(Invitation.accepted_at.is_(None), Invitation.expires_at > now())
-    return list(db.session.scalars(query.order_by(Invitation.created_at.desc())))
+    return list(db.session.scalars(query.order_by(Invitation.created_at.desc()).limit(100)))
 
 
 def find(value: str) -> tuple[uuid.UUID, uuid.UUID] | None:

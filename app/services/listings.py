@@ -1,8 +1,10 @@
 """The catalog: listings and their immutable versions."""
 
 import uuid
+from collections import OrderedDict
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from threading import Lock
 
 from sqlalchemy import func, select
 
@@ -70,33 +72,60 @@ def get_version(version_id: uuid.UUID) -> ListingVersion:
     return db.session.scalars(select(ListingVersion).where(ListingVersion.id == version_id)).one()
 
 
-@lru_cache(maxsize=512)
-def _stored(version_id: uuid.UUID) -> _Stored:
-    # Versions never change, so remembering them is safe.
-    row = db.session.execute(
-        select(Listing.slug, ListingVersion.manifest)
-        .join(ListingVersion, ListingVersion.listing_id == Listing.id)
-        .where(ListingVersion.id == version_id)
-    ).one()
-    return _Stored(row[0], row[1])
+# Versions never change, so remembering them is safe; those that were not asked for for longest are forgotten.
+_REMEMBERED = 512
+_stored: OrderedDict[uuid.UUID, _Stored] = OrderedDict()
+_lock = Lock()
+
+
+def _remember(version_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, _Stored]:
+    """Return stored versions, those that are not remembered read in one query."""
+    with _lock:
+        found = {version_id: _stored[version_id] for version_id in version_ids if version_id in _stored}
+    missing = [version_id for version_id in version_ids if version_id not in found]
+    if missing:
+        rows = db.session.execute(
+            select(ListingVersion.id, Listing.slug, ListingVersion.manifest)
+            .join(Listing, ListingVersion.listing_id == Listing.id)
+            .where(ListingVersion.id.in_(missing))
+        )
+        found |= {row[0]: _Stored(row[1], row[2]) for row in rows}
+    with _lock:
+        for version_id in version_ids:
+            _stored[version_id] = found[version_id]
+            _stored.move_to_end(version_id)
+        while len(_stored) > _REMEMBERED:
+            _stored.popitem(last=False)
+    return found
+
+
+def forget() -> None:
+    """Forget every version, as a process that has just started."""
+    with _lock:
+        _stored.clear()
 
 
 def connector_of(version_id: uuid.UUID) -> Connector:
     """Return the connector of a stored version: its canonical JSON is what runs."""
-    stored = _stored(version_id)
+    stored = _remember([version_id])[version_id]
     return registry.connector_for(stored.manifest, stored.slug)
 
 
 def preload() -> None:
     """Read the current version of each listing into memory."""
-    for version_id in db.session.scalars(select(Listing.current_version).where(Listing.current_version.is_not(None))):
-        assert version_id is not None
-        connector_of(version_id)
+    query = select(Listing.current_version).where(Listing.current_version.is_not(None)).limit(_REMEMBERED)
+    manifests_of(version_id for version_id in db.session.scalars(query) if version_id)
 
 
 def manifest_of(version_id: uuid.UUID) -> Manifest:
     """Return the manifest of a stored version."""
     return connector_of(version_id).manifest
+
+
+def manifests_of(version_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Manifest]:
+    """Return the manifests of stored versions, in at most one query however many they are."""
+    found = _remember(set(version_ids))
+    return {key: registry.connector_for(item.manifest, item.slug).manifest for key, item in found.items()}
 
 
 def guide_of(slug: str) -> str:

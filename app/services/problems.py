@@ -5,7 +5,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.clock import now
@@ -20,6 +20,9 @@ from app.tenancy import scoped
 _OPEN = Problem.state == "open"
 # Literal, as the index has it: with bound values the plan PostgreSQL keeps from the tenth use on finds no such index.
 _OPEN_INDEX = text("state = 'open'")
+_OPEN_ROWS = text("problems.state = 'open'")
+# Where a list of open problems goes on: what the last one shown is ordered by.
+Position = tuple[bool, datetime, uuid.UUID]
 
 
 def open_problem(
@@ -190,12 +193,17 @@ def sum_up_conflicts(tenant_id: uuid.UUID, installation_id: uuid.UUID, run_id: u
         _close(tenant_id, installation_id, settled, "settled")
 
 
-def list_open(tenant_id: uuid.UUID, installation_id: uuid.UUID | None = None) -> list[Problem]:
-    """Return the open problems, those that stop the sync first."""
-    query = scoped(Problem, tenant_id).where(_OPEN).order_by(Problem.stops_sync.desc(), Problem.last_seen_at.desc())
+def list_open(
+    tenant_id: uuid.UUID, installation_id: uuid.UUID | None = None, *, before: Position | None = None, limit: int = 200
+) -> list[Problem]:
+    """Return the open problems, those that stop the sync first; `before` is where the last page ended."""
+    order = (Problem.stops_sync, Problem.last_seen_at, Problem.id)
+    query = scoped(Problem, tenant_id).where(_OPEN_ROWS).order_by(*(column.desc() for column in order))
     if installation_id:
         query = query.where(Problem.installation_id == installation_id)
-    return list(db.session.scalars(query.limit(200)))
+    if before:
+        query = query.where(tuple_(*order) < before)
+    return list(db.session.scalars(query.limit(limit)))
 
 
 def list_closed(
@@ -212,7 +220,7 @@ def list_closed(
 
 def count_open(tenant_id: uuid.UUID) -> int:
     """Return how many problems are open."""
-    return db.session.scalar(select(func.count()).where(Problem.tenant_id == tenant_id, _OPEN)) or 0
+    return db.session.scalar(select(func.count(Problem.id)).where(Problem.tenant_id == tenant_id, _OPEN_ROWS)) or 0
 
 
 def get_problem(tenant_id: uuid.UUID, problem_id: uuid.UUID) -> Problem:

@@ -1,14 +1,16 @@
 """Where a pasted text leads: the records, links, failed records and conflicts of a tenant that it names."""
 
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, func, or_, select, tuple_, union, union_all
 from sqlalchemy.dialects.postgresql import array
 
 from app.db import db
 from app.models.installations import InstallationStream
+from app.models.intents import Intent
 from app.models.records import Link, Record, RecordKey
 from app.models.runs import Conflict, FailedRecord
 from app.sync.pasted import Pasted
@@ -60,6 +62,37 @@ def _same_stream(row: Link | FailedRecord | Conflict, place: Place) -> bool:
 
 def _is_at(row: Link | Conflict, place: Place) -> bool:
     return _same_stream(row, place) and row.external_id == place.external_id
+
+
+def installations_about(tenant_id: uuid.UUID, pasted: Pasted, keys: Mapping[str, Collection[str]]) -> set[uuid.UUID]:
+    """Return the installations that know something of what a text names, in one query; `keys` by object type."""
+    records: list[Any] = [pasted.record_ids] if pasted.record_ids else []
+    named = [(object_type, key) for object_type, names in keys.items() for key in sorted(names)]
+    if pasted.value and named:
+        records.append(
+            select(RecordKey.record_id).where(
+                RecordKey.tenant_id == tenant_id, tuple_(RecordKey.object_type, RecordKey.key).in_(named),
+                RecordKey.value == pasted.value,
+            )
+        )  # fmt: skip
+    parts = [
+        select(model.installation_id).where(model.tenant_id == tenant_id, model.record_id.in_(ids))
+        for ids in records for model in (Link, FailedRecord, Conflict, Intent)
+    ]  # fmt: skip
+    if pasted.value:
+        refused = select(FailedRecord.installation_id).where(FailedRecord.tenant_id == tenant_id)
+        parts.append(refused.where(FailedRecord.match_value == pasted.value))
+    if pasted.external_ids:
+        parts.append(
+            select(Link.installation_id)
+            .join(
+                InstallationStream,
+                (InstallationStream.tenant_id == Link.tenant_id) & (InstallationStream.stream == Link.stream)
+                & (InstallationStream.installation_id == Link.installation_id),
+            )
+            .where(Link.tenant_id == tenant_id, Link.external_id.in_(pasted.external_ids))
+        )  # fmt: skip
+    return set(db.session.scalars(union(*parts).limit(MOST))) if parts else set()
 
 
 def find(

@@ -11,13 +11,14 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from app.db import db
 from app.models.object_types import ObjectField, ObjectType
 from app.models.records import Change, Record
-from app.services import diagnoses, standings
+from app.services import diagnoses, record_places, standings
 from app.services.diagnoses import Case
 from app.services.intents import LIVE_STATES
 from app.services.records import get_record
 from app.services.sensitive_fields import HIDDEN
 from app.services.standings import Types
 from app.sync.agreement import FieldState, Flow, state_of
+from app.sync.pasted import Pasted
 from app.tenancy import scoped
 
 
@@ -77,7 +78,8 @@ def side_name(case: Case) -> str:
 def get_trace(tenant_id: uuid.UUID, record_id: uuid.UUID, *, host: str) -> Trace:
     """Return the trace of a record in a fixed number of queries; NotFoundError when it is not there."""
     record, types = get_record(tenant_id, record_id), standings.load_types()
-    scenes = standings.load(tenant_id, types)
+    about = record_places.installations_about(tenant_id, Pasted("", (), (record_id,), None), {})
+    scenes = standings.load(tenant_id, types, about=about)
     cases = diagnoses.of_record(tenant_id, record, types, scenes, host=host)
     # What no installation's stream is for says nothing; what is linked, or could be, does.
     cases = [case for case in cases if case.stream and (case.link or case.diagnosis.outcome != "stream_off")]

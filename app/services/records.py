@@ -8,6 +8,7 @@ from sqlalchemy import func, select, text, tuple_
 
 from app.db import db
 from app.errors import NotFoundError
+from app.models.installations import InstallationStream
 from app.models.records import Link, Record, RecordKey
 from app.sync.keys import normalise
 from app.tenancy import scoped
@@ -37,7 +38,15 @@ def _by_value(tenant_id: uuid.UUID, object_type: str, value: str) -> list[uuid.U
     try:
         found.append(uuid.UUID(value.strip()))
     except ValueError:
-        by_link = select(Link.record_id).where(Link.tenant_id == tenant_id, Link.external_id == value.strip())
+        # An external id is found within its installation and stream: each of the tenant's is asked by the index.
+        at_stream = (Link.installation_id == InstallationStream.installation_id) & (
+            Link.stream == InstallationStream.stream
+        )
+        by_link = (
+            select(Link.record_id)
+            .join(InstallationStream, (InstallationStream.tenant_id == Link.tenant_id) & at_stream)
+            .where(Link.tenant_id == tenant_id, Link.external_id == value.strip())
+        )
         found.extend(db.session.scalars(by_link.limit(100)))
     return found
 
@@ -76,10 +85,10 @@ def count_records(tenant_id: uuid.UUID) -> dict[str, int]:
     return counts
 
 
-# From each type to the next one by the index: SELECT DISTINCT reads all of a tenant's records.
+# From each type to the next one by the index, which has those that are not deleted: SELECT DISTINCT reads all records.
 _TYPES = (
-    "WITH RECURSIVE t(name) AS (SELECT min(object_type) FROM records WHERE tenant_id = :tenant UNION ALL SELECT "
-    "(SELECT min(object_type) FROM records WHERE tenant_id = :tenant AND object_type > t.name) FROM t "
+    "WITH RECURSIVE t(name) AS (SELECT min(object_type) FROM records WHERE tenant_id = :tenant AND deleted_at IS NULL UNION ALL SELECT "
+    "(SELECT min(object_type) FROM records WHERE tenant_id = :tenant AND deleted_at IS NULL AND object_type > t.name) FROM t "
     "WHERE t.name IS NOT NULL) SELECT name FROM t WHERE name IS NOT NULL"
 )
 

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from app.clock import now
 from app.db import db
+from app.ids import first_at
 from app.models.runs import Conflict, FailedRecord, HttpExchange, Run, RunStream
 from app.services import failed_records, intents, runs
 from app.tenancy import scoped
@@ -120,7 +121,7 @@ def counts(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Counts:
         .where(
             Run.tenant_id == tenant_id,
             Run.installation_id == installation_id,
-            Run.created_at > now() - timedelta(days=1),
+            Run.id > first_at(now() - timedelta(days=1)),
         )
     )
     failed = select(func.count()).where(

@@ -1,10 +1,11 @@
 """Runs: start, stop, confirm, and the bookkeeping while one works. The row is the truth; a task wakes the worker."""
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.clock import now
@@ -12,7 +13,7 @@ from app.db import db
 from app.errors import ConflictError, NotFoundError
 from app.ids import new_id
 from app.models.installations import Installation, InstallationStream, Schedule
-from app.models.runs import HttpExchange, Run, RunStream
+from app.models.runs import LIVE, UNFINISHED, HttpExchange, Run, RunStream
 from app.services import drift, failed_records, intents, problems, promises, tasks, vendor_hosts
 from app.sync.outcome import StreamEnd, end_of
 from app.sync.retry import PAUSE_AFTER, WARN_AFTER, Decision
@@ -83,8 +84,14 @@ def get_run(tenant_id: uuid.UUID, run_id: uuid.UUID) -> Run:
 
 def live_run(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Run | None:
     """Return the queued or running run of an installation."""
-    query = scoped(Run, tenant_id).where(Run.installation_id == installation_id, Run.state.in_(LIVE_STATES))
+    query = scoped(Run, tenant_id).where(Run.installation_id == installation_id, text(f"runs.{LIVE}"))
     return db.session.scalar(query)
+
+
+def unfinished_runs(tenant_id: uuid.UUID, installation_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Run]:
+    """Return installation -> its run that is queued, running or asking."""
+    query = scoped(Run, tenant_id).where(Run.installation_id.in_(installation_ids), text(f"runs.{UNFINISHED}"))
+    return {run.installation_id: run for run in db.session.scalars(query)}
 
 
 def stop_run(tenant_id: uuid.UUID, run_id: uuid.UUID) -> None:
@@ -149,7 +156,7 @@ def begin(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Run | None:
 
 def _asking(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> bool:
     query = select(Run.id).where(Run.tenant_id == tenant_id, Run.installation_id == installation_id)
-    return db.session.scalar(query.where(Run.state == "asking").limit(1)) is not None
+    return db.session.scalar(query.where(text(f"runs.{UNFINISHED}"), Run.state == "asking").limit(1)) is not None
 
 
 def _add_streams(tenant_id: uuid.UUID, run: Run) -> None:

@@ -1,8 +1,9 @@
 """How installations and their streams stand, as a diagnosis needs to know it: read for all of them at once."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from sqlalchemy import tuple_
@@ -12,7 +13,7 @@ from app.models.installations import Installation, InstallationStream, Schedule
 from app.models.installations import Mapping as StoredMapping
 from app.models.object_types import ObjectField, ObjectType
 from app.models.runs import Problem, Run
-from app.services import listings, problems, stream_fields
+from app.services import listings, problems, runs, stream_fields
 from app.services.object_types import target_of
 from app.services.sensitive_fields import hidden_names, hidden_targets
 from app.sync.diagnosis_facts import LeftOut, Names, Standing
@@ -20,6 +21,8 @@ from app.tenancy import scoped
 from connectors.sdk import CompiledMapping, Manifest, TargetField, compile_filters, compile_mapping, rules_from_json
 from connectors.sdk.manifest import Stream
 
+# So many installations are looked at for one question; a tenant may have a thousand.
+MOST = 30
 _WAITS = {"rate_limited": "{} asks us to slow down.", "vendor_down": "{} cannot be reached at the moment."}
 
 
@@ -113,11 +116,18 @@ def load_types() -> Types:
     return Types({item.name: item for item in db.session.scalars(db.select(ObjectType))}, fields)
 
 
-def load(tenant_id: uuid.UUID, types: Types, installation_id: uuid.UUID | None = None) -> list[Scene]:
-    """Return an installation, or all that are active or paused, in a fixed number of queries."""
+def load(
+    tenant_id: uuid.UUID, types: Types, installation_id: uuid.UUID | None = None, *, about: Collection[uuid.UUID] = ()
+) -> list[Scene]:
+    """Return an installation, or MOST of those that are active or paused, in a fixed number of queries.
+
+    Those of `about` come first, whatever their names are: they know of what is asked.
+    """
     query = scoped(Installation, tenant_id)
     mine = Installation.id == installation_id if installation_id else Installation.state.in_(("active", "paused"))
-    found = list(db.session.scalars(query.where(mine).order_by(Installation.name, Installation.id).limit(100)))
+    first = Installation.id.in_(about).desc()
+    found = list(db.session.scalars(query.where(mine).order_by(first, Installation.name, Installation.id).limit(MOST)))
+    found.sort(key=lambda installation: (installation.name, installation.id))
     ids = [installation.id for installation in found]
     streams: dict[uuid.UUID, dict[str, InstallationStream]] = {}
     rows = scoped(InstallationStream, tenant_id).where(InstallationStream.installation_id.in_(ids))
@@ -127,15 +137,15 @@ def load(tenant_id: uuid.UUID, types: Types, installation_id: uuid.UUID | None =
         schedule.installation_id: schedule.next_due_at
         for schedule in db.session.scalars(scoped(Schedule, tenant_id).where(Schedule.installation_id.in_(ids)))
     }
-    live = scoped(Run, tenant_id).where(Run.installation_id.in_(ids), Run.state.in_(("queued", "running", "asking")))
-    runs = {run.installation_id: run for run in db.session.scalars(live)}
+    unfinished = runs.unfinished_runs(tenant_id, ids)
     open_ones = problems.list_open(tenant_id, installation_id)
-    manifests = {installation.id: listings.manifest_of(installation.listing_version_id) for installation in found}
+    versions = listings.manifests_of(installation.listing_version_id for installation in found)
+    manifests = {installation.id: versions[installation.listing_version_id] for installation in found}
     rules = _rules(tenant_id, types, streams, manifests)
     return [
         Scene(
             installation, manifests[installation.id], streams.get(installation.id, {}),
-            _standing(installation, runs.get(installation.id), _of(open_ones, installation.id), due.get(installation.id)),
+            _standing(installation, unfinished.get(installation.id), _of(open_ones, installation.id), due.get(installation.id)),
             rules.get(installation.id, {}), _of(open_ones, installation.id),
         )
         for installation in found
@@ -160,18 +170,36 @@ def _standing(installation: Installation, run: Run | None, found: tuple[Problem,
     )  # fmt: skip
 
 
+class _Compiled(Mapping[str, Rules]):
+    """The mappings of an installation by stream, each compiled when it is asked for: most of them never are."""
+
+    def __init__(self, made: Mapping[str, Callable[[], Rules]]) -> None:
+        self._made, self._kept = made, dict[str, Rules]()
+
+    def __getitem__(self, stream: str) -> Rules:
+        if stream not in self._kept:
+            self._kept[stream] = self._made[stream]()
+        return self._kept[stream]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+
 def _rules(
     tenant_id: uuid.UUID, types: Types, streams: Mapping[uuid.UUID, Mapping[str, InstallationStream]],
     manifests: Mapping[uuid.UUID, Manifest],
-) -> dict[uuid.UUID, dict[str, Rules]]:  # fmt: skip
+) -> dict[uuid.UUID, Mapping[str, Rules]]:  # fmt: skip
     every = [stream for named in streams.values() for stream in named.values()]
     place = tuple_(StoredMapping.installation_id, StoredMapping.stream, StoredMapping.version)
     wanted = [(stream.installation_id, stream.stream, stream.mapping_version) for stream in every]
-    found: dict[uuid.UUID, dict[str, Rules]] = {}
+    found: dict[uuid.UUID, dict[str, Callable[[], Rules]]] = {}
     for row in db.session.scalars(scoped(StoredMapping, tenant_id).where(place.in_(wanted))):
         stream, declared = streams[row.installation_id][row.stream], manifests[row.installation_id].stream(row.stream)
-        found.setdefault(row.installation_id, {})[row.stream] = _compiled(row, types, stream, declared)
-    return found
+        found.setdefault(row.installation_id, {})[row.stream] = partial(_compiled, row, types, stream, declared)
+    return {installation_id: _Compiled(made) for installation_id, made in found.items()}
 
 
 def _compiled(stored: StoredMapping, types: Types, installed: InstallationStream, declared: Stream) -> Rules:

@@ -10,7 +10,7 @@ from app.access import find_viewer, public, requires, viewer
 from app.errors import ConflictError
 from app.extensions import settings
 from app.htmx import go, render
-from app.services import catalog, installations, listings
+from app.services import catalog, installation_list, installations, listings
 from app.services.listing_facts import CAPABILITIES
 from app.transaction import transaction
 
@@ -24,13 +24,13 @@ def index() -> Response:
         request.args, {name: request.args.getlist(name) for name in ("can", "signs_in", "publisher")}
     )
     page, who = min(max(1, request.args.get("page", 1, type=int)), 10_000), find_viewer()
-    installed: dict[str, list[installations.Overview]] = {}
+    found = catalog.search(filters, start=(page - 1) * catalog.PAGE)
+    installed: dict[str, installation_list.Installed] = {}
     if who and who.tenant:
-        for overview in installations.list_overviews(who.tenant.id):
-            installed.setdefault(overview.installation.connector, []).append(overview)
+        installed = installation_list.list_installed(who.tenant.id, [item.slug for item in found.listings])
     return render(
-        "catalog/index.html", "catalog/_found.html", found=catalog.search(filters, start=(page - 1) * catalog.PAGE), filters=filters, number=page,
-        installed=installed, capabilities=CAPABILITIES, sorts=catalog.SORTS, address=_address,
+        "catalog/index.html", "catalog/_found.html", found=found, filters=filters, number=page,
+        installed=installed, installed_count=installation_list.count_connectors(who.tenant.id) if installed and who and who.tenant else 0, capabilities=CAPABILITIES, sorts=catalog.SORTS, address=_address,
         pages=catalog.PAGE, down=catalog.hosts_down(),
         synced=catalog.synced_types(who.tenant.id) if who and who.tenant else set(), host_name=settings().host_name,
     )  # fmt: skip
@@ -52,7 +52,7 @@ def _address(**changes: str | None) -> str:
 def show(slug: str) -> Response:
     listing = listings.get_listing(slug)
     who = find_viewer()
-    mine = installations.list_overviews(who.tenant.id, connector=slug) if who and who.tenant else []
+    mine = installation_list.list_of_connector(who.tenant.id, slug) if who and who.tenant else []
     mine = [item for item in mine if guests.may_see(item.installation.id)]
     assert listing.current_version is not None
     manifest = listings.manifest_of(listing.current_version)

@@ -63,7 +63,7 @@ def _queue(installation_id: uuid.UUID | None) -> dict[str, Any]:
     return {
         "found": found, "titles": titles, "filters": filters, "open_count": conflicts.count_open(tenant_id, installation_id),
         "limit": conflicts.COUNT_LIMIT,
-        "types": types, "fields": object_types.fields_by_type(), "sources": conflicts.list_sources(tenant_id),
+        "types": types, "fields": object_types.fields_by_type(), "sources": conflicts.list_sources(tenant_id, chosen=installation_id),
         "host_name": settings().host_name, "may_see": viewer().may("admin"),
     }  # fmt: skip
 

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from app.access import requires_staff, viewer
 from app.htmx import render
-from app.services import breakers, delivery_log, fleet, installations, problems, support_grants
+from app.services import breakers, delivery_log, fleet, installation_list, problems, support_grants
 from app.tenancy import bind_tenant
 from app.transaction import transaction
 
@@ -37,12 +37,15 @@ def index() -> Response:
 @requires_staff("support")
 def show(tenant_id: uuid.UUID) -> Response:
     with _reading(tenant_id, "installations") as grant:
-        overviews, found = installations.list_overviews(tenant_id), problems.list_open(tenant_id)
+        after = request.args.get("after", type=uuid.UUID)
+        found = installation_list.list_page(tenant_id, installation_list.Filters(), after=after)
+        open_ones, count = problems.list_open(tenant_id, limit=_SIZE), problems.count_open(tenant_id)
         deliveries = delivery_log.list_recent(tenant_id)
-    names = {overview.installation.id: overview.installation.name for overview in overviews}
+        places = installation_list.by_id(tenant_id, {home for _, home in deliveries if home})
     return render(
-        "fleet/show.html", grant=grant, overviews=overviews, problems=found, deliveries=deliveries, names=names
-    )
+        "fleet/show.html", grant=grant, overviews=found.overviews, after=found.after, problems=open_ones, count=count,
+        deliveries=deliveries, names={key: item.name for key, item in places.items()},
+    )  # fmt: skip
 
 
 @contextmanager

@@ -9,11 +9,11 @@ from werkzeug.wrappers import Response
 from app.access import requires, viewer
 from app.errors import AppError
 from app.extensions import settings
-from app.filters import STATUS
 from app.htmx import go, render, stop_polling
 from app.services import (
     freshness,
     home,
+    installation_list,
     installations,
     listings,
     problems,
@@ -31,13 +31,11 @@ blueprint = Blueprint("installations", __name__, url_prefix="/installations")
 @blueprint.get("")
 @requires("member")
 def index() -> Response:
-    tenant_id, asked = viewer().tenant_id, request.args.get("status", "")
-    status = asked if asked in STATUS else ""
-    found = installations.list_overviews(tenant_id, status=status)
-    manifests = {o.installation.id: listings.manifest_of(o.installation.listing_version_id) for o in found}
+    tenant_id, filters = viewer().tenant_id, installation_list.Filters.of(request.args)
+    found = installation_list.list_page(tenant_id, filters, after=request.args.get("after", type=uuid.UUID))
     return render(
-        "installations/index.html", overviews=found, manifests=manifests, word=status,
-        counts=home.count_statuses(tenant_id),
+        "installations/index.html", "installations/_list.html", found=found, filters=filters,
+        counts=home.count_statuses(tenant_id), connectors=installation_list.list_connectors(tenant_id),
     )  # fmt: skip
 
 

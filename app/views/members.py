@@ -14,6 +14,7 @@ from app.services import accounts, invitations, support_grants
 from app.transaction import transaction
 
 blueprint = Blueprint("members", __name__, url_prefix="/members")
+_SIZE = 50
 
 
 @blueprint.get("")
@@ -25,10 +26,12 @@ def index() -> Response:
 def _page(
     form: InviteForm, link: str = "", message: str = "", status: int = 200, support_form: SupportGrantForm | None = None
 ) -> Response:
-    tenant_id = viewer().tenant_id
+    tenant_id, q = viewer().tenant_id, request.args.get("q", "").replace("\0", "")[:100].strip()
+    after = request.args.get("after", type=uuid.UUID)
+    found = accounts.list_members(tenant_id, part=q, after=after, limit=_SIZE + 1)
     return render(
-        "members/index.html", status=status, form=form, link=link, message=message,
-        members=accounts.list_members(tenant_id), invitations=invitations.list_open(tenant_id),
+        "members/index.html", status=status, form=form, link=link, message=message, q=q, count=accounts.count_members(tenant_id),
+        members=found[:_SIZE], after=found[_SIZE - 1][0].id if len(found) > _SIZE else None, invitations=invitations.list_open(tenant_id),
         capabilities=CAPABILITIES,
         support_form=support_form or SupportGrantForm(formdata=None), grant=support_grants.find_live(tenant_id),
     )  # fmt: skip

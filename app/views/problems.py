@@ -1,7 +1,9 @@
 """Problems: what someone must act on, each as a card with one button, and those that are solved."""
 
 import uuid
-from typing import Any
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, flash, request
 from werkzeug.wrappers import Response
@@ -12,6 +14,7 @@ from app.models.runs import Problem
 from app.services import (
     audit,
     connections,
+    installation_list,
     installations,
     intents,
     listings,
@@ -22,6 +25,9 @@ from app.services import (
 )
 from app.transaction import transaction
 
+if TYPE_CHECKING:
+    from app.models.installations import Installation
+
 blueprint = Blueprint("problems", __name__, url_prefix="/problems")
 _SIZE = 50
 
@@ -29,27 +35,47 @@ _SIZE = 50
 @blueprint.get("")
 @requires("member")
 def index() -> Response:
-    tenant_id, inside, before = viewer().tenant_id, request.args.get("in", type=uuid.UUID), None
-    overviews = {o.installation.id: o for o in installations.list_overviews(tenant_id)}
+    tenant_id, inside, place = (
+        viewer().tenant_id,
+        request.args.get("in", type=uuid.UUID),
+        request.args.get("before", ""),
+    )
     solved = request.args.get("show") == "solved"
     if solved:
         before = request.args.get("before", type=uuid.UUID)
         found = problems.list_closed(tenant_id, inside, before=before, limit=_SIZE + 1)
     else:
-        found = problems.list_open(tenant_id, inside)
-    shown = found[:_SIZE] if solved else found
+        found = problems.list_open(tenant_id, inside, before=_position(place), limit=_SIZE + 1)
+    shown, last = found[:_SIZE], found[_SIZE - 1] if len(found) > _SIZE else None
+    places = installation_list.by_id(
+        tenant_id, {problem.installation_id for problem in shown} | ({inside} if inside else set())
+    )
     return render(
-        "problems/index.html", problems=shown, overviews=overviews, solved=solved, inside=overviews.get(inside) if inside else None,
-        cards={} if solved else cards_of(shown, overviews), older=shown[-1].id if len(found) > len(shown) else None,
+        "problems/index.html", problems=shown, installations=places, solved=solved, inside=places.get(inside) if inside else None,
+        cards={} if solved else cards_of(shown, places), older=_place_of(last, solved=solved) if last else None,
     )  # fmt: skip
 
 
-def cards_of(found: list[Problem], overviews: dict[uuid.UUID, Any]) -> dict[uuid.UUID, repair_cards.Card]:
-    """Return the card of each problem by its id."""
-    manifests = {key: listings.manifest_of(item.installation.listing_version_id) for key, item in overviews.items()}
+def _position(text: str) -> problems.Position | None:
+    try:
+        stops, moment, name = text.split("~")
+        return stops == "1", datetime.fromisoformat(moment.replace(" ", "+")), uuid.UUID(name)
+    except ValueError:
+        return None
+
+
+def _place_of(problem: Problem, *, solved: bool) -> str:
+    if solved:
+        return str(problem.id)
+    return f"{int(problem.stops_sync)}~{problem.last_seen_at.isoformat()}~{problem.id}"
+
+
+def cards_of(found: list[Problem], places: "Mapping[uuid.UUID, Installation]") -> dict[uuid.UUID, repair_cards.Card]:
+    """Return the card of each problem by its id; `places` are their installations."""
+    manifests = listings.manifests_of(item.listing_version_id for item in places.values())
     return {
-        problem.id: repair_cards.card_of(problem, manifests[problem.installation_id])
-        for problem in found if problem.installation_id in manifests
+        problem.id: repair_cards.card_of(problem, manifests[places[problem.installation_id].listing_version_id])
+        for problem in found if problem.installation_id in places
     }  # fmt: skip
 
 

@@ -46,7 +46,10 @@ EXAMPLES = {
     "delivery_id": f"SELECT id FROM deliveries {_OF} endpoint_id = {_ENDPOINT} AND verdict = 'accepted' ORDER BY id LIMIT 1",
     "subscription_id": f"SELECT {_LISTENER}",
     "dispatch_id": f"SELECT id FROM dispatches {_OF} subscription_id = {_LISTENER} ORDER BY id LIMIT 1",
+    "destination_id": f"SELECT id FROM destinations {_OF} name = 'Channel 1'",
+    "erasure_id": "SELECT id FROM erasures ORDER BY id LIMIT 1",
     "tenant_id": "SELECT %(tenant)s::uuid",
+    "oauth_clients.deliveries:slug": "SELECT 'hubspot'",
     "slug": "SELECT 'sandbox'", "stream": "SELECT 'contacts'", "target": "SELECT 'city'", "name": "SELECT 'city'",
 }  # fmt: skip
 # Questions that a page asks by a form and no link shows.
@@ -70,7 +73,8 @@ class Page:
     @property
     def name(self) -> str:
         """What it is called where several sites are compared: ids and positions differ between them."""
-        return f"{self.endpoint} {re.sub(r'[0-9a-f]{8}-[0-9a-f-]{27}', '*', self.path)} {self.role}"
+        place = re.sub(r"\d{4}-\d\d-\d\dT[^~&]*|[0-9a-f]{8}-[0-9a-f-]{27}", "*", self.path)
+        return f"{self.endpoint} {place} {self.role}"
 
 
 class Walk:
@@ -80,7 +84,8 @@ class Walk:
         self._app, self._owner = app, owner
         self._found: dict[tuple[str, uuid.UUID], str] = {}
 
-    def _example(self, name: str, tenant_id: uuid.UUID) -> str:
+    def _example(self, name: str, tenant_id: uuid.UUID, endpoint: str) -> str:
+        name = f"{endpoint}:{name}" if f"{endpoint}:{name}" in EXAMPLES else name
         assert name in EXAMPLES, f"A route takes <{name}>: say in tests/large/walk.py which one to look at."
         if (name, tenant_id) not in self._found:
             row = self._owner.execute(EXAMPLES[name], {"tenant": tenant_id}).fetchone()  # type: ignore[arg-type]
@@ -91,24 +96,25 @@ class Walk:
     def first(self) -> Iterator[Page]:
         """Yield each page that can be named from the routes alone."""
         for rule in sorted(self._app.url_map.iter_rules(), key=lambda rule: rule.rule):
-            if "GET" not in (rule.methods or ()) or rule.endpoint in SKIPPED or rule.rule.startswith("/api/v1"):
+            page = "GET" in (rule.methods or ()) and rule.endpoint not in SKIPPED and not rule.rule.endswith("/file")
+            if not page or rule.rule.startswith("/api/v1"):
                 continue
             access = getattr(self._app.view_functions[rule.endpoint], "access", "public")
             host = access == "staff:operator" and "subscription_id" in rule.arguments
-            for path in self._paths(rule.rule, uuid.UUID(int=0) if host else seed.TENANT):
+            for path in self._paths(rule.rule, uuid.UUID(int=0) if host else seed.TENANT, rule.endpoint):
                 for asked in ("", *ASKED.get(rule.endpoint, ())):
                     for role in roles_of(access):
                         yield Page(rule.endpoint, path + asked, role)
 
-    def _paths(self, rule: str, tenant_id: uuid.UUID) -> list[str]:
+    def _paths(self, rule: str, tenant_id: uuid.UUID, endpoint: str) -> list[str]:
         choice = re.search(r"<any\(([^)]*)\):\w+>", rule)
         if choice:
             return [
                 path
                 for one in choice[1].split(",")
-                for path in self._paths(rule.replace(choice[0], one.strip()), tenant_id)
+                for path in self._paths(rule.replace(choice[0], one.strip()), tenant_id, endpoint)
             ]
-        return [re.sub(r"<(?:\w+:)?(\w+)>", lambda found: self._example(found[1], tenant_id), rule)]
+        return [re.sub(r"<(?:\w+:)?(\w+)>", lambda found: self._example(found[1], tenant_id, endpoint), rule)]
 
 
 def roles_of(access: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import InternalError
 from app.db import db
 from app.errors import InvalidError, NotFoundError
 from app.models.accounts import StaffRole
-from app.services import accounts, installations, sessions, support_grants
+from app.services import accounts, installation_list, installations, sessions, support_grants
 from app.tenancy import bind_tenant
 from app.transaction import transaction
 from tests.factories.tenants import connect_kinto, make_tenant
@@ -112,7 +112,13 @@ def test_a_reading_writes_nothing(site: Site) -> None:
     (row,) = site.owner.execute("SELECT id FROM installations").fetchall()
     with pytest.raises(InternalError, match="read-only transaction"):
         site.act(lambda: installations.rename(site.tenant_id, row[0], "Other"), read_only=True)
-    assert site.act(lambda: len(installations.list_overviews(site.tenant_id)), read_only=True) == 1
+    assert (
+        site.act(
+            lambda: len(installation_list.by_id(site.tenant_id, row)),
+            read_only=True,
+        )
+        == 1
+    )
     site.act(lambda: installations.rename(site.tenant_id, row[0], "Other"))
 
 

@@ -45,10 +45,3 @@ ON CONFLICT DO NOTHING;
 
 INSERT INTO support_grants (tenant_id, id, created_at, granted_by, reason, expires_at)
 VALUES (%(tenant)s, pg_temp.id('grant', 1, now()), now(), %(user)s, 'Contacts are missing since Monday.', now() + interval '70 hours');
-
-INSERT INTO audit (tenant_id, id, created_at, actor_id, actor, action, subject_type, subject_id, subject, ip, request_id)
-SELECT %(tenant)s, pg_temp.id('audit', n, at), at, p.id, p.name,
-    pg_temp.pick('{installation.paused,installation.resumed,mapping.saved,member.invited,conflict.decided,record.edited}', n),
-    'installation', pg_temp.id('installation', 1, now())::text, pg_temp.firm(n), '192.0.2.7', substr(md5(n::text), 1, 12)
-FROM generate_series(1, %(audit)s) n JOIN person p ON p.k = mod(n, %(people)s) + 1,
-LATERAL (SELECT pg_temp.spread(n, %(audit)s, 300) AS at) t;

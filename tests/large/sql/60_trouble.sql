@@ -70,3 +70,11 @@ FROM inst i WHERE i.state <> 'removed';
 INSERT INTO breakers (id, created_at, kind, key, state, failures_in_row, open_until, updated_at)
 SELECT gen_random_uuid(), now(), 'host', 'api.vendor-' || n || '.example:443', CASE WHEN mod(n, 9) = 0 THEN 'open' ELSE 'closed' END, 0, now() + interval '1 hour', now()
 FROM generate_series(1, 60) n;
+
+INSERT INTO audit (tenant_id, id, created_at, actor_id, actor, action, subject_type, subject_id, installation_id, subject, ip, request_id)
+SELECT %(tenant)s, pg_temp.id('audit', n, t.at), t.at, p.id, p.name,
+    pg_temp.pick('{installation.paused,installation.resumed,mapping.saved,installation.configured}', n),
+    'installation', i.id::text, i.id, i.name, '192.0.2.7', substr(md5(n::text), 1, 12)
+FROM generate_series(1, %(audit)s) n JOIN person p ON p.k = mod(n, %(people)s) + 1
+JOIN inst i ON i.g = CASE WHEN mod(n, 2) = 0 THEN 1 ELSE 1 + mod(n, %(installations)s) END,
+LATERAL (SELECT pg_temp.spread(n, %(audit)s, 300) AS at) t;
