@@ -12,6 +12,7 @@ NO_PAGES = {
     "assets.show", "api_docs.openapi", "health.live", "health.ready", "health.show_metrics", "hooks.receive",
     "installations.live", "mapping_samples.preview", "mapping_samples.fields", "mappings.rule", "mappings.unmapped",
     "failed_records.payload", "oauth.start", "oauth.callback", "record_edits.show",
+    "exports.fetch", "dry_runs.file", "tenant_data.fetch", "host_tenants.fetch", "host_tenants.report",
 }  # fmt: skip
 # Where not any id does: argument names, or a route -> a query for their values, each row a page.
 _OF_INSTALLATION = "SELECT installation_id, {column} FROM {table} WHERE tenant_id = %(tenant)s ORDER BY id LIMIT {most}"
@@ -31,6 +32,7 @@ _QUERIES = {
     "WHERE tenant_id = %(tenant)s AND record_id IS NOT NULL LIMIT 2",
     "problem_id": "SELECT id FROM problems WHERE tenant_id = %(tenant)s ORDER BY id LIMIT 6",
     "conflict_id": "SELECT DISTINCT ON (kind, theirs ? 'phone') id FROM conflicts WHERE tenant_id = %(tenant)s",
+    "destination_id": "SELECT id FROM destinations WHERE tenant_id = %(tenant)s ORDER BY id LIMIT 1",
     "subscription_id": "SELECT id FROM subscriptions WHERE tenant_id = %(owner)s AND state <> 'removed' LIMIT 1",
     "subscription_id dispatch_id": "SELECT subscription_id, id FROM dispatches WHERE tenant_id = %(owner)s "
     "ORDER BY id LIMIT 2",
