@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import Select, func, select, text, update
 
 from app.clock import now
 from app.crypto import Seal
@@ -52,6 +52,13 @@ class Outgoing:
 def list_destinations(tenant_id: uuid.UUID) -> list[Destination]:
     """Return the tenant's destinations by name."""
     return list(db.session.scalars(scoped(Destination, tenant_id).order_by(func.lower(Destination.name)).limit(MOST)))
+
+
+def count_of_troubled(tenant_id: uuid.UUID) -> Select[int]:
+    """Return the query of how many were switched off by themselves or only fail, for pages that count several things."""
+    troubled = Destination.failing_since.is_not(None) & (Destination.state == "active")
+    off = Destination.disabled_code.in_(("gone", "failing"))
+    return select(func.count()).where(Destination.tenant_id == tenant_id, troubled | off)
 
 
 def get_destination(tenant_id: uuid.UUID, destination_id: uuid.UUID, *, lock: bool = False) -> Destination:

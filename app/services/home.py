@@ -16,7 +16,7 @@ from app.models.connections import Connection
 from app.models.fleet import InstallationStatus
 from app.models.installations import Installation
 from app.models.runs import Conflict, Problem, Run
-from app.services import integration_requests, run_reports, subscriptions
+from app.services import destinations, integration_requests, run_reports, subscriptions
 from app.services.conflicts import COUNT_LIMIT, SHOWN
 from app.services.run_reports import RunRow
 from app.tenancy import scoped
@@ -40,6 +40,7 @@ class Needs:
     conflicts: int
     requests: int
     subscriptions: int
+    destinations: int
 
     @property
     def any(self) -> bool:
@@ -71,24 +72,29 @@ def count_needs(tenant_id: uuid.UUID) -> Needs:
     some = select(Conflict.id).where(Conflict.tenant_id == tenant_id, SHOWN["open"]).limit(COUNT_LIMIT + 1).subquery()
     asked = integration_requests.count_of_open(tenant_id).scalar_subquery()
     off = subscriptions.count_of_switched_off(tenant_id).scalar_subquery()
-    conflicts, requests, silent = db.session.execute(
-        select(select(func.count()).select_from(some).scalar_subquery(), asked, off)
+    troubled = destinations.count_of_troubled(tenant_id).scalar_subquery()
+    conflicts, requests, silent, dumb = db.session.execute(
+        select(select(func.count()).select_from(some).scalar_subquery(), asked, off, troubled)
     ).one()
     place = places[0] if places and len(places) == 1 else None
-    return Needs(found, int(refused), place, conflicts, requests, silent)
+    return Needs(found, int(refused), place, conflicts, requests, silent, dumb)
 
 
 @dataclass(frozen=True)
 class ForAdmins:
-    """What waits for admins alone: requests to decide, subscriptions that were switched off by themselves."""
+    """What waits for admins alone: requests to decide, subscriptions and destinations that do not answer."""
 
     requests: int
     subscriptions: int
+    destinations: int
 
 
 def count_for_admins(tenant_id: uuid.UUID) -> ForAdmins:
     """Return what the sidebar counts for admins."""
-    counts = integration_requests.count_of_open(tenant_id), subscriptions.count_of_switched_off(tenant_id)
+    counts = (
+        integration_requests.count_of_open(tenant_id), subscriptions.count_of_switched_off(tenant_id),
+        destinations.count_of_troubled(tenant_id),
+    )  # fmt: skip
     return ForAdmins(*db.session.execute(select(*(count.scalar_subquery() for count in counts))).one())
 
 

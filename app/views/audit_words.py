@@ -60,6 +60,7 @@ _OTHERS: dict[str, tuple[str, str]] = {
     "record.restored": ("arrow-back-up", "Brought the record {subject} back"),
     "session.ended": ("logout", "Signed another device out"),
     "session.all_ended": ("logout", "Signed out everywhere"),
+    "session.others_ended": ("logout", "Signed all other devices out"),
     "staff.role_given": ("users", "Gave the staff role {role}"),
     "subscription.created": ("send", "Made the subscription “{subject}”"),
     "subscription.changed": ("pencil", "Changed the subscription “{subject}”"),

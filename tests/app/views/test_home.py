@@ -7,8 +7,9 @@ import psycopg
 import pytest
 from flask import Flask
 
-from app.services import integration_requests, problems
+from app.services import destinations, integration_requests, problems
 from app.services.accounts import get_user
+from app.services.destinations import Wish
 from app.tenancy import bind_tenant
 from app.transaction import transaction
 from tests.factories.conflicts import Desk
@@ -150,3 +151,17 @@ def test_nothing_of_another_tenant_is_shown(desk: Desk) -> None:
     assert "Nothing needs you." in text
     assert "CANARY problem" in page(other)
     assert str(uuid.UUID(str(other.installation_id))) not in text
+
+
+def test_a_destination_that_does_not_answer_is_for_admins_to_see(desk: Desk) -> None:
+    with desk.apps["web"].test_request_context(), bind_tenant(desk.tenant_id), transaction():
+        wish = Wish("#ops", "problems", "https://hooks.example.com/x")
+        destinations.create(desk.tenant_id, "slack", wish, user_id=desk.by.id)
+    assert "does not answer" not in page(desk)
+    desk.owner.execute("UPDATE destinations SET failing_since = now()")
+    assert "1 destination of notifications does not answer" in page(desk)
+    assert "does not answer" not in page(desk, "member")
+    desk.owner.execute("UPDATE destinations SET state = 'disabled', disabled_code = 'person'")
+    assert "does not answer" not in page(desk), "a person has switched it off"
+    desk.owner.execute("UPDATE destinations SET disabled_code = 'gone', failing_since = NULL")
+    assert "1 destination of notifications does not answer" in page(desk)
