@@ -44,4 +44,4 @@ LATERAL (SELECT pg_temp.spread(n, %(people)s * 2, 80) AS at) t
 ON CONFLICT DO NOTHING;
 
 INSERT INTO support_grants (tenant_id, id, created_at, granted_by, reason, expires_at)
-VALUES (%(tenant)s, pg_temp.id('grant', 1, now()), now(), %(user)s, 'Contacts are missing since Monday.', now() + interval '70 hours');
+VALUES (%(tenant)s, pg_temp.id('grant', 1, now()), now(), %(user)s, 'Contacts are missing since Monday', now() + interval '70 hours');

@@ -62,10 +62,13 @@ ON CONFLICT DO NOTHING;
 
 INSERT INTO installation_status (tenant_id, id, created_at, tenant_name, connector, version, status, signature, last_success_at, late_at, changed_at)
 SELECT i.tenant_id, i.id, i.since, i.customer_name, i.slug, i.label, CASE WHEN i.state = 'setting_up' THEN 'setting_up' WHEN i.blocked IS NOT NULL THEN 'action_needed'
-    WHEN i.state = 'paused' THEN 'paused' WHEN i.failures > 0 THEN 'failing' WHEN i.g < 3 THEN 'incomplete' ELSE 'healthy' END,
+    WHEN i.state = 'paused' THEN 'paused' WHEN i.failures > 0 THEN 'failing' WHEN b.id IS NOT NULL THEN 'incomplete' ELSE 'healthy' END,
     (SELECT p.signature FROM problems p WHERE p.tenant_id = i.tenant_id AND p.installation_id = i.id AND p.state = 'open' ORDER BY p.stops_sync DESC LIMIT 1),
     now() - interval '1 hour', CASE WHEN mod(i.g, 33) = 1 THEN now() - interval '1 minute' ELSE now() + interval '1 day' END, i.since
-FROM inst i WHERE i.state <> 'removed';
+FROM inst i LEFT JOIN (
+    SELECT installation_id AS id FROM failed_records WHERE tenant_id = %(tenant)s AND state IN ('waiting', 'parked')
+    UNION SELECT installation_id FROM conflicts WHERE tenant_id = %(tenant)s AND state = 'open'
+) b ON b.id = i.id WHERE i.state <> 'removed';
 
 INSERT INTO breakers (id, created_at, kind, key, state, failures_in_row, open_until, updated_at)
 SELECT gen_random_uuid(), now(), 'host', 'api.vendor-' || n || '.example:443', CASE WHEN mod(n, 9) = 0 THEN 'open' ELSE 'closed' END, 0, now() + interval '1 hour', now()
