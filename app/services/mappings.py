@@ -77,7 +77,8 @@ def get_stream(
     query = scoped(InstallationStream, tenant_id).where(
         InstallationStream.installation_id == installation_id, InstallationStream.stream == stream
     )
-    found = db.session.scalar(query.with_for_update() if lock else query)
+    # What this session has read before the lock may have been changed meanwhile.
+    found = db.session.scalar(query.with_for_update().execution_options(populate_existing=True) if lock else query)
     if found is None:
         raise NotFoundError("There is no such stream.")
     return found
@@ -85,7 +86,7 @@ def get_stream(
 
 def get_content(tenant_id: uuid.UUID, installation_id: uuid.UUID, stream: str, *, lock: bool = False) -> Content:
     """Return the mapping in force and its draft; NotFoundError when there is no such stream."""
-    return _content(get_stream(tenant_id, installation_id, stream, lock=lock))
+    return _content(get_stream(tenant_id, installation_id, stream, lock=lock), fresh=lock)
 
 
 def list_contents(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> list[Content]:
@@ -109,9 +110,9 @@ def list_contents(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> list[Cont
     return list(found.values())
 
 
-def _content(installed: InstallationStream) -> Content:
+def _content(installed: InstallationStream, *, fresh: bool = False) -> Content:
     query = _versions(installed).where(Mapping.version >= installed.mapping_version).order_by(Mapping.version)
-    in_force, *later = db.session.scalars(query)
+    in_force, *later = db.session.scalars(query.execution_options(populate_existing=fresh))
     return Content(installed, in_force, later[-1] if later else None)
 
 

@@ -1,5 +1,6 @@
 """Versions of a mapping: what is in force is never changed, edits wait in a draft, old versions come back."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -104,6 +105,23 @@ def test_while_it_is_set_up_each_edit_is_in_force(apps: dict[str, Flask], clean:
     work.change(with_upper("city"))
     found = work.content()
     assert (found.installed.mapping_version, found.draft) == (2, None)
+
+
+def test_what_was_read_before_the_lock_is_read_anew(work: Workspace) -> None:
+    """Red with what the session remembers: the rules that somebody else has kept in between would be lost."""
+    work.change(without("notes"))
+
+    def meanwhile() -> None:
+        held = mappings.get_content(work.tenant_id, work.installation_id, STREAM)
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(work.change, without("city")).result()
+        mappings.change_rules(
+            work.tenant_id, work.installation_id, STREAM, without("phone"), fields=work.fields(held),
+            user_id=work.user_id,
+        )  # fmt: skip
+
+    work.act(meanwhile)
+    assert not {rule.target for rule in work.content().rules} & {"notes", "city", "phone"}
 
 
 def test_two_people_who_edit_at_once_lose_nothing(work: Workspace) -> None:
