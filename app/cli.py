@@ -11,9 +11,11 @@ from flask.cli import AppGroup
 from app import connectors_cli, tenants_cli
 from app.crypto import generate_keys
 from app.db import db
+from app.errors import NotFoundError
 from app.extensions import settings
 from app.models.accounts import Tenant
 from app.services import accounts, audit, listings, oauth_clients
+from app.services.catalog import feature
 from app.services.object_types import seed_object_types
 from app.tenancy import PLATFORM_TENANT, bind_tenant
 from app.transaction import transaction
@@ -70,6 +72,19 @@ def listings_import() -> None:
         seed_object_types()
         added = listings.import_first_party()
     click.echo(f"{added} new versions.")
+
+
+@catalog.command("feature")
+@click.argument("slug")
+@click.option("--off", is_flag=True, help="Put it back in its place.")
+def listings_feature(slug: str, off: bool) -> None:
+    """Show an integration first in the catalog."""
+    try:
+        with transaction():
+            feature(slug, not off)
+    except NotFoundError as error:
+        raise click.ClickException(error.message) from error
+    click.echo(f"{slug} is {'no longer ' if off else ''}featured.")
 
 
 @demo.command("seed")

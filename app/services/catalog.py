@@ -4,11 +4,14 @@ import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select, text
+from sqlalchemy import ColumnElement, func, or_, select, text, update
 
-from app.db import db
+from app.clock import now
+from app.db import db, write
+from app.errors import NotFoundError
 from app.models.breakers import BreakerRow
 from app.models.installations import InstallationStream
 from app.models.listings import Listing
@@ -17,6 +20,7 @@ from app.services.listing_facts import CAPABILITIES
 PAGE = 60
 SORTS = {"": "Best first", "name": "By name", "new": "Newest"}
 _WORDS = 6
+_NEW, _STOCKED = timedelta(days=30), timedelta(days=1)
 # A third of the three-letter groups of a word: what is left of a short one with two letters changed over.
 _ALIKE = 0.33
 
@@ -50,11 +54,12 @@ class Facets:
 
 @dataclass(frozen=True)
 class Found:
-    """One page of listings, how many there are in all, and the facets."""
+    """One page of listings, how many there are in all, the facets, and the ids of those that are new."""
 
     listings: list[Listing]
     total: int
     facets: Facets
+    new: set[uuid.UUID]
 
 
 def search(filters: Filters, *, start: int = 0, limit: int = PAGE) -> Found:
@@ -62,7 +67,8 @@ def search(filters: Filters, *, start: int = 0, limit: int = PAGE) -> Found:
     words = filters.text.lower().split()[:_WORDS]
     db.session.execute(select(func.set_config("pg_trgm.word_similarity_threshold", str(_ALIKE), True)))
     query = select(
-        Listing.id, Listing.categories, Listing.capabilities, Listing.signs_in, Listing.publisher
+        Listing.id, Listing.categories, Listing.capabilities, Listing.signs_in, Listing.publisher, Listing.created_at,
+        select(func.min(Listing.created_at)).scalar_subquery().label("first_at"),
     ).where(Listing.status == "live", Listing.current_version.is_not(None), *map(_has, words))  # fmt: skip
     rows = list(db.session.execute(query.order_by(*_order(filters.sort, words))))
     facets, fitting = _sort_out(rows, filters)
@@ -70,7 +76,15 @@ def search(filters: Filters, *, start: int = 0, limit: int = PAGE) -> Found:
     by_id = (
         {item.id: item for item in db.session.scalars(select(Listing).where(Listing.id.in_(shown)))} if shown else {}
     )
-    return Found([by_id[listing_id] for listing_id in shown], len(fitting), facets)
+    # What came with the first ones is not new, however young the catalog is.
+    new = {row.id for row in rows if row.created_at > max(now() - _NEW, row.first_at + _STOCKED)}
+    return Found([by_id[listing_id] for listing_id in shown], len(fitting), facets, new.intersection(shown))
+
+
+def feature(slug: str, featured: bool) -> None:
+    """Put an integration first in the catalog, or back in its place; NotFoundError for one that is not there."""
+    if write(update(Listing).where(Listing.slug == slug).values(featured=featured)) != 1:
+        raise NotFoundError(f"There is no integration “{slug}”.")
 
 
 def _has(word: str) -> ColumnElement[bool]:

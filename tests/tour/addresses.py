@@ -36,6 +36,8 @@ _QUERIES = {
     "subscription_id": "SELECT id FROM subscriptions WHERE tenant_id = %(owner)s AND state <> 'removed' LIMIT 1",
     "subscription_id dispatch_id": "SELECT subscription_id, id FROM dispatches WHERE tenant_id = %(owner)s "
     "ORDER BY id LIMIT 2",
+    "destination_id": "SELECT id FROM destinations WHERE tenant_id = %(tenant)s",
+    "erasure_id": "SELECT id FROM erasures",
     "slug": "SELECT slug FROM listings WHERE slug IN ('sandbox', 'hubspot', 'kinto') ORDER BY slug",
     # Only a vendor with one address for all accounts has this page.
     "oauth_clients.deliveries": "SELECT slug FROM listings WHERE slug = 'hubspot'",

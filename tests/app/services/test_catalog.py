@@ -79,6 +79,31 @@ def test_a_thousand_listings_come_a_page_at_a_time_in_three_statements(shelf: Fl
     assert catalog.search(Filters(), start=9999).listings == []
 
 
+def test_what_came_later_is_new_for_a_month_and_what_is_featured_comes_first(
+    shelf: Flask, apps: dict[str, Flask], owner: Owner
+) -> None:
+    def new() -> set[str]:
+        shown = catalog.search(catalog.Filters())
+        return {item.slug for item in shown.listings if item.id in shown.new}
+
+    owner.execute("UPDATE listings SET created_at = now() - interval '2 hours' WHERE slug = 'kinto'")
+    assert new() == set()
+    owner.execute("UPDATE listings SET created_at = now() - interval '90 days' WHERE slug <> 'stripe'")
+    assert new() == {"stripe"}
+    owner.execute("UPDATE listings SET created_at = now() - interval '31 days' WHERE slug = 'stripe'")
+    assert new() == set()
+
+    def feature(*words: str) -> str:
+        with apps["owner"].app_context():
+            return str(apps["owner"].test_cli_runner().invoke(args=["listings", "feature", *words]).output)
+
+    assert feature("stripe") == "stripe is featured.\n"
+    assert found()[0] == "stripe"
+    assert feature("stripe", "--off") == "stripe is no longer featured.\n"
+    assert found()[0] != "stripe"
+    assert "There is no integration" in feature("nothing")
+
+
 def test_directions_and_abilities_are_those_of_the_manifest(shelf: Flask) -> None:
     stripe = next(item for item in catalog.search(Filters(text="stripe")).listings if item.slug == "stripe")
     ways = {stream["label"]: (stream["way"], stream["updates"], stream["deletes"]) for stream in stripe.streams}
