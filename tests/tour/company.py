@@ -206,7 +206,7 @@ class Company:
         owner = users[PEOPLE["owner"]]
         wish = Wish("Product", self.receiver_url, ("record.updated", "record.created"))
         self.act(lambda tenant_id: subscriptions.create(tenant_id, wish))
-        told = destinations.Wish("Team chat", "all", "https://chat.example.com/hook")
+        told = destinations.Wish("Team chat", "problems", "https://chat.example.com/hook")
         self.act(destinations.create, "slack", told, user_id=owner.id)
         self.act(lambda tenant_id: invitations.invite(tenant_id, "Aldgate", "ines@example.com", "member", user=owner))
         self.act(integration_requests.ask, users[PEOPLE["member"]], "Datev", reason="Our accountant uses it.")
