@@ -52,7 +52,9 @@ def list_addresses(
     """Give (endpoint, address) of each page whose view declares one of `access`, as `member` or `staff:operator`."""
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
         asked = getattr(app.view_functions[rule.endpoint], "access", None)
-        if "GET" not in (rule.methods or ()) or rule.rule.startswith("/api/v1/") or rule.endpoint in NO_PAGES:
+        if "GET" not in (rule.methods or ()) or rule.rule.startswith("/api/v1/") or rule.rule.endswith("/file"):
+            continue
+        if rule.endpoint in NO_PAGES:
             continue
         if asked is None or not access & {
             asked,
