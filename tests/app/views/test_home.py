@@ -131,7 +131,7 @@ def test_counts_lead_to_lists(desk: Desk) -> None:
     )
     browser = desk.browser()
     text = browser.get("/home").text
-    assert "Late or failing" in text
+    assert "Late, incomplete or failing" in text
     assert 'href="/installations?status=late"' in text
     assert 'href="/installations?status=paused"' not in text
     listed = browser.get("/installations?status=late").text
