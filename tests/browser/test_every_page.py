@@ -19,6 +19,8 @@ from tests.tour.company import PEOPLE, STAFF, Company
 __all__ = ["page"]
 pytestmark = pytest.mark.browser
 _SHOTS = os.environ.get("PATCHBAY_SHOTS")
+# A part of the addresses, to look at some pages again.
+_ONLY = os.environ.get("PATCHBAY_PAGES", "")
 # Only colours differ in the dark.
 _RULES = {"light": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"], "dark": ["color-contrast"]}
 # Who looks -> the pages that only they, or they among others, may open. Pages of members are walked as owner.
@@ -38,7 +40,7 @@ _SHIFT = """() => new Promise(done => {
 })"""
 # What reaches beyond a phone's right edge, and nothing around it cuts it off.
 _WIDEST = """() => [...document.querySelectorAll('body *')].filter(el => el.getBoundingClientRect().right > 391
-  && ![...document.querySelectorAll('.pb-scroll')].some(it => it.contains(el))).map(el => el.outerHTML.slice(0, 160)).slice(-2)"""
+  && ![...document.querySelectorAll('.pb-scroll')].some(it => it.contains(el))).map(el => el.outerHTML.slice(0, 160)).slice(0, 6)"""
 
 
 @pytest.fixture
@@ -53,16 +55,17 @@ def company(
 def _rest(page: Page) -> None:
     """Wait for colours that still change."""
     for _ in range(40):
-        page.wait_for_timeout(50)
+        page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
         if page.evaluate("document.getAnimations().every(it => it.effect.getTiming().iterations === Infinity)"):
             return
+        page.wait_for_timeout(50)
 
 
 def _look(page: Page, who: str, path: str) -> list[str]:
     """Return what is wrong with the page that is open."""
     wrong: list[str] = []
     shift = page.evaluate(_SHIFT)
-    if shift > 0.02:
+    if shift > 0.05:
         wrong.append(f"what is there moves: {shift:.3f}")
     for scheme, rules in _RULES.items():
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
@@ -73,7 +76,7 @@ def _look(page: Page, who: str, path: str) -> list[str]:
         _shoot(page, who, path, scheme)
     page.emulate_media(color_scheme="light")
     page.set_viewport_size({"width": 390, "height": 844})
-    page.wait_for_timeout(100)
+    _rest(page)
     if page.evaluate("document.documentElement.scrollWidth") > 390:
         wrong.append(f"too wide for a phone: {page.evaluate(_WIDEST)}")
     _shoot(page, who, path, "narrow")
@@ -118,7 +121,7 @@ def test_every_page_of_each_role(company: Company, page: Page) -> None:
         if email:
             company.sign_in(page, email)
         for endpoint, path in list_addresses(company.apps["web"], company.owner, company.tenant_id, access):
-            if who == "member" and endpoint in seen:
+            if (who == "member" and endpoint in seen) or not re.search(_ONLY, path):
                 continue
             seen.add(endpoint) if who == "member" else None
             found = _visit(page, who, path, company.url)
@@ -129,4 +132,4 @@ def test_every_page_of_each_role(company: Company, page: Page) -> None:
             opened += 1
     print(f"\nPAGES {opened} WRONG {len(wrong)}")
     assert not wrong, "\n".join(f"{name}\n  " + "\n  ".join(what) for name, what in wrong.items())
-    assert opened > 60
+    assert opened > 60 or _ONLY

@@ -38,7 +38,7 @@ _QUERIES = {
     "ORDER BY id LIMIT 2",
     "destination_id": "SELECT id FROM destinations WHERE tenant_id = %(tenant)s",
     "erasure_id": "SELECT id FROM erasures",
-    "slug": "SELECT slug FROM listings WHERE slug IN ('sandbox', 'hubspot', 'kinto') ORDER BY slug",
+    "slug": "SELECT slug FROM listings WHERE slug IN ('sandbox', 'hubspot') ORDER BY slug",
     # Only a vendor with one address for all accounts has this page.
     "oauth_clients.deliveries": "SELECT slug FROM listings WHERE slug = 'hubspot'",
     "token": "SELECT 'no-such-token'",
