@@ -36,8 +36,6 @@ _QUERIES = {
     "subscription_id": "SELECT id FROM subscriptions WHERE tenant_id = %(owner)s AND state <> 'removed' LIMIT 1",
     "subscription_id dispatch_id": "SELECT subscription_id, id FROM dispatches WHERE tenant_id = %(owner)s "
     "ORDER BY id LIMIT 2",
-    "destination_id": "SELECT id FROM destinations WHERE tenant_id = %(tenant)s",
-    "erasure_id": "SELECT id FROM erasures",
     "slug": "SELECT slug FROM listings WHERE slug IN ('sandbox', 'hubspot') ORDER BY slug",
     # Only a vendor with one address for all accounts has this page.
     "oauth_clients.deliveries": "SELECT slug FROM listings WHERE slug = 'hubspot'",
@@ -52,9 +50,7 @@ def list_addresses(
     """Give (endpoint, address) of each page whose view declares one of `access`, as `member` or `staff:operator`."""
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
         asked = getattr(app.view_functions[rule.endpoint], "access", None)
-        if "GET" not in (rule.methods or ()) or rule.rule.startswith("/api/v1/") or rule.rule.endswith("/file"):
-            continue
-        if rule.endpoint in NO_PAGES:
+        if "GET" not in (rule.methods or ()) or rule.rule.startswith("/api/v1/") or rule.endpoint in NO_PAGES:
             continue
         if asked is None or not access & {
             asked,
