@@ -93,6 +93,7 @@ def _visit(page: Page, who: str, path: str, url: str) -> list[str]:
         except Error:
             if attempt == 2:
                 raise
+            page.wait_for_timeout(1000)
     return []
 
 
@@ -102,7 +103,7 @@ def _shoot(page: Page, who: str, path: str, form: str) -> None:
             re.sub(r"[^a-z0-9]+", "-", re.sub(r"[0-9a-f]{8}-[0-9a-f-]{22}(..)(..)", r"\2", path)).strip("-")
             or "catalog"
         )
-        page.screenshot(path=f"{_SHOTS}/{who}-{name}-{form}.png", full_page=True)
+        page.screenshot(path=f"{_SHOTS}/{who}-{name}-{form}.png", full_page=True, caret="initial")
 
 
 def test_every_page_of_each_role(company: Company, page: Page) -> None:
