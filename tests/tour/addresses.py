@@ -22,15 +22,15 @@ _QUERIES = {
     "installation_id delivery_id": "SELECT e.installation_id, d.id FROM deliveries d JOIN endpoints e "
     "ON e.id = d.endpoint_id WHERE d.tenant_id = %(tenant)s ORDER BY d.id LIMIT 2",
     "installation_id stream": "SELECT installation_id, stream FROM installation_streams s WHERE tenant_id = %(tenant)s "
-    "AND enabled ORDER BY s.id LIMIT 3",
+    "AND enabled ORDER BY s.id LIMIT 2",
     "installation_id step": "SELECT id, s FROM installations, unnest(ARRAY['connect', 'configure', 'map', 'activate']) s "
     "WHERE tenant_id = %(tenant)s AND state = 'setting_up'",
     "installation_id stream target": "SELECT installation_id, stream, 'email' FROM installation_streams "
     "WHERE tenant_id = %(tenant)s AND enabled AND stream = 'contacts' LIMIT 1",
-    "run_id": "SELECT id FROM runs WHERE tenant_id = %(tenant)s ORDER BY id DESC LIMIT 4",
+    "run_id": "SELECT id FROM runs WHERE tenant_id = %(tenant)s ORDER BY id DESC LIMIT 2",
     "record_id": "SELECT record_id FROM conflicts WHERE tenant_id = %(tenant)s UNION SELECT record_id FROM failed_records "
     "WHERE tenant_id = %(tenant)s AND record_id IS NOT NULL LIMIT 2",
-    "problem_id": "SELECT id FROM problems WHERE tenant_id = %(tenant)s ORDER BY id LIMIT 6",
+    "problem_id": "SELECT id FROM problems WHERE tenant_id = %(tenant)s ORDER BY id LIMIT 4",
     "conflict_id": "SELECT DISTINCT ON (kind, theirs ? 'phone') id FROM conflicts WHERE tenant_id = %(tenant)s",
     "destination_id": "SELECT id FROM destinations WHERE tenant_id = %(tenant)s ORDER BY id LIMIT 1",
     "subscription_id": "SELECT id FROM subscriptions WHERE tenant_id = %(owner)s AND state <> 'removed' LIMIT 1",
