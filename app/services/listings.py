@@ -128,13 +128,22 @@ def manifests_of(version_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Manifest]:
     return {key: registry.connector_for(item.manifest, item.slug).manifest for key, item in found.items()}
 
 
-def guide_of(slug: str) -> str:
-    """Return the setup guide of a first-party connector as Markdown, empty when it has none."""
+def guide_of(slug: str, *, whole: bool = True) -> str:
+    """Return the setup guide of a first-party connector as Markdown, empty when it has none.
+
+    Not `whole` it is what a customer does: neither the operator's part nor how the connector was verified.
+    """
     try:
         file = registry.folder(slug) / "README.md"
     except KeyError:
         return ""
-    return file.read_text() if file.exists() else ""
+    text = file.read_text() if file.exists() else ""
+    return text if whole else _customers_part(text)
+
+
+def _customers_part(guide: str) -> str:
+    part = guide.partition("## Set up\n")[2].partition("\n## ")[0].partition("For the operator")[0]
+    return part.replace("For the customer:\n", "").strip()
 
 
 def readiness_of(slug: str, manifest: Manifest) -> list[Item]:

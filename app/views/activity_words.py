@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.filters import TRIGGERS, duration, lcfirst, number
+from app.filters import TRIGGERS, duration, number
 from app.services.activity import Entry
 
 
@@ -78,11 +78,11 @@ def told(entry: Entry, vendor: str) -> Told:
         return _run(entry)
     link = f"/problems/{entry.subject_id}"
     if entry.kind == "closed":
-        return Told("circle-check", "green", f"Solved: {lcfirst(entry.subject)}", str(entry.details["by"]), link)
+        return Told("circle-check", "green", f"Solved: {entry.subject}", str(entry.details["by"]), link)
     stops = entry.details["stops"]
     icon, tone = ("circle-x", "red") if stops else ("alert-triangle", "amber")
     return Told(
-        icon, tone, f"Problem: {lcfirst(entry.subject)}", "Nothing is synced until it is solved." if stops else "", link
+        icon, tone, f"Problem: {entry.subject}", "Nothing is synced until it is solved." if stops else "", link
     )
 
 

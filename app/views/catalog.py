@@ -58,7 +58,7 @@ def show(slug: str) -> Response:
     manifest = listings.manifest_of(listing.current_version)
     return render(
         "catalog/show.html", listing=listing, manifest=manifest, mine=mine, down=catalog.hosts_down(),
-        versions=listings.list_versions(listing.id), guide=listings.guide_of(slug), settings=settings(),
+        versions=listings.list_versions(listing.id), guide=listings.guide_of(slug, whole=bool(who and who.staff_roles)), settings=settings(),
         host_name=settings().host_name,
         readiness=listings.readiness_of(slug, manifest) if who and who.staff_roles else [],
     )  # fmt: skip

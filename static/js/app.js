@@ -50,6 +50,12 @@
   }
   leave();
   document.addEventListener("htmx:afterSwap", leave);
+  // On a phone the tab one is on may lie beyond the edge.
+  var tab = document.querySelector(".pb-tabs [aria-current]");
+  if (tab) {
+    var tabs = tab.closest(".pb-tabs");
+    tabs.scrollLeft = tab.getBoundingClientRect().left - tabs.getBoundingClientRect().left - 16;
+  }
   // Live parts that no longer come are said so.
   var failing = null;
   ["htmx:sendError", "htmx:responseError", "htmx:timeout"].forEach(function (name) {

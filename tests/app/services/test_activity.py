@@ -108,8 +108,8 @@ def test_page_by_page_nothing_is_missed_and_nothing_comes_twice(site: Site, kind
 def test_what_has_happened_is_told_in_words(site: Site) -> None:
     said = [told(entry, "Kinto") for entry in site.entries()]
     assert [line.title for line in said] == [
-        "Problem: the key is refused.", "Saved version 3 of the mapping of contacts", "Solved: the key is refused.",
-        "Tried once more what had failed", "Problem: the key is refused.", "Run failed", "Run done",
+        "Problem: The key is refused.", "Saved version 3 of the mapping of contacts", "Solved: The key is refused.",
+        "Tried once more what had failed", "Problem: The key is refused.", "Run failed", "Run done",
         "Finished the setup and started to sync",
     ]  # fmt: skip
     assert said[5].note == "It is down. Changes only, on schedule: 0 written, took 0.4 s."

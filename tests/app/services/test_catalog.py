@@ -9,7 +9,7 @@ from flask import Flask
 from sqlalchemy import event
 
 from app.db import db
-from app.services import catalog
+from app.services import catalog, listings
 from app.services.catalog import Filters
 from app.services.listing_facts import capabilities, stream_facts
 from connectors.sdk import load_manifest
@@ -133,3 +133,11 @@ def test_a_vendor_that_does_not_answer_is_named(shelf: Flask, owner: Owner) -> N
     assert "Vendor outage" in client.get("/?q=stripe").text
     assert "does not answer at the moment" in client.get("/integrations/stripe").text
     assert "answers normally" in client.get("/integrations/github").text
+
+def test_a_customer_reads_what_a_customer_does() -> None:
+    for slug in ("hubspot", "kinto", "stripe", "github", "sandbox", "datasette"):
+        part, whole = listings.guide_of(slug, whole=False), listings.guide_of(slug)
+        assert part
+        assert part in whole.replace("For the customer:\n\n", "")
+        assert not any(word in part for word in ("operator", "Verified", "PATCHBAY_", "make run"))
+    assert listings.guide_of("nothing", whole=False) == ""

@@ -82,7 +82,7 @@ def test_a_member_is_offered_nothing_they_may_not_do(apps: dict[str, Flask], cle
     text = client.get("/home").text
     assert text.count("an admin does this") == 3
     assert "Add an integration" not in text
-    assert "Latest acts" not in text
+    assert "Recent activity" not in text
 
 
 def test_nothing_needs_anybody(desk: Desk) -> None:
