@@ -81,9 +81,7 @@ def told(entry: Entry, vendor: str) -> Told:
         return Told("circle-check", "green", f"Solved: {entry.subject}", str(entry.details["by"]), link)
     stops = entry.details["stops"]
     icon, tone = ("circle-x", "red") if stops else ("alert-triangle", "amber")
-    return Told(
-        icon, tone, f"Problem: {entry.subject}", "Nothing is synced until it is solved." if stops else "", link
-    )
+    return Told(icon, tone, f"Problem: {entry.subject}", "Nothing is synced until it is solved." if stops else "", link)
 
 
 def _act(entry: Entry, vendor: str) -> Told:

@@ -134,6 +134,7 @@ def test_a_vendor_that_does_not_answer_is_named(shelf: Flask, owner: Owner) -> N
     assert "does not answer at the moment" in client.get("/integrations/stripe").text
     assert "answers normally" in client.get("/integrations/github").text
 
+
 def test_a_customer_reads_what_a_customer_does() -> None:
     for slug in ("hubspot", "kinto", "stripe", "github", "sandbox", "datasette"):
         part, whole = listings.guide_of(slug, whole=False), listings.guide_of(slug)
