@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from flask import current_app
+
 from app import log
 from app.clock import now
 from app.db import clock_offset
@@ -136,12 +138,13 @@ def _read_stream(work: _Work, stream: StreamState) -> None:
         manifest = work.connector.manifest
         sight = dry_runs.open_sight(work.task.tenant_id, work.installation_id, stream.stream, manifest)
     work.state.memory.open(sight.context.object_type, sight.context.match_keys)
+    keep_every = min(_KEEP_EVERY, current_app.extensions["settings"].lease_seconds / 4)
     while stream.state in ("waiting", "reading"):
         if work.slice.over():
             _save(work, whole=True)
             raise _SliceOverError
         _look_at(work, sight, stream)
-        _save(work, whole=time.monotonic() - work.kept_at > _KEEP_EVERY)
+        _save(work, whole=time.monotonic() - work.kept_at > keep_every)
     with _reading(work.task.tenant_id):
         dry_run_pages.look_beyond(
             page_writes.connection(), sight, work.state.memory, stream.tally, read_all=stream.ended == "all",
