@@ -1,18 +1,17 @@
 """How fresh the data of each stream is against what its schedule promises, and how much of it moved in 30 days."""
 
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import text
 
 from app.clock import now
 from app.db import db
-from app.ids import first_at
+from app.services import stream_volumes
+from app.services.stream_volumes import NOTHING, Moved
 from app.sync.status import Facts, late_at
 
-DAYS = 30
 # Beyond this many linked records counting ends, and what was counted of each stream is the least it has.
 MOST = 100_000
 
@@ -23,7 +22,6 @@ class StreamFacts:
 
     `many`: counting has ended at MOST, so `records` is the least there is.
     `late_at`: from when on its data is older than promised, None where nothing is promised or nothing was read yet.
-    `written`: create, update, delete -> how often the other side has accepted it.
     """
 
     stream: str
@@ -34,26 +32,17 @@ class StreamFacts:
     late_at: datetime | None
     records: int
     many: bool
-    created: int
-    updated: int
-    deleted: int
-    read: int
-    pages: int
-    written: Mapping[str, int]
+    moved: Moved
 
     def late(self, at: datetime | None = None) -> bool:
         """Whether its data is older than promised."""
         return self.late_at is not None and (at or now()) > self.late_at
 
 
-# The newest read is looked for from the newest run on: one step, but for a stream that fails. Rows of runs are found by
-# their ids, which are made of the time.
+# The newest read is looked for from the newest run on: one step, but for a stream that fails.
 _READ = text("""
     SELECT s.stream, s.object_type, s.enabled, s.direction, newest.finished_at AS read_at,
-        coalesce(linked.number, 0) AS records, coalesce(sum(linked.number) OVER (), 0) >= :most AS many,
-        coalesce(moved.created, 0) AS created, coalesce(moved.updated, 0) AS updated,
-        coalesce(moved.deleted, 0) AS deleted, coalesce(moved.read, 0) AS read, coalesce(moved.pages, 0) AS pages,
-        coalesce(sent.written, '{}') AS written
+        coalesce(linked.number, 0) AS records, coalesce(sum(linked.number) OVER (), 0) >= :most AS many
     FROM installation_streams s
     LEFT JOIN (
         SELECT l.stream, count(*) AS number FROM (SELECT stream FROM links WHERE tenant_id = :tenant
@@ -64,32 +53,18 @@ _READ = text("""
         WHERE r.tenant_id = :tenant AND r.installation_id = :installation AND rs.stream = s.stream AND rs.state = 'done'
         ORDER BY r.id DESC LIMIT 1
     ) newest ON true
-    LEFT JOIN (
-        SELECT rs.stream, sum(rs.created) AS created, sum(rs.updated + rs.linked) AS updated, sum(rs.deleted) AS deleted,
-            sum(rs.read) AS read, sum(rs.pages) AS pages
-        FROM runs r JOIN run_streams rs ON rs.tenant_id = r.tenant_id AND rs.run_id = r.id
-        WHERE r.tenant_id = :tenant AND r.installation_id = :installation AND r.id >= :since GROUP BY rs.stream
-    ) moved ON moved.stream = s.stream
-    LEFT JOIN (
-        SELECT stream, jsonb_object_agg(operation, number) AS written FROM (
-            SELECT stream, operation, count(*) AS number FROM intents WHERE tenant_id = :tenant
-            AND installation_id = :installation AND settled_at >= :at AND state = 'confirmed' GROUP BY stream, operation
-        ) counted GROUP BY stream
-    ) sent ON sent.stream = s.stream
     WHERE s.tenant_id = :tenant AND s.installation_id = :installation ORDER BY s.created_at, s.id
 """)
 
 
 def list_streams(tenant_id: uuid.UUID, installation_id: uuid.UUID, facts: Facts) -> list[StreamFacts]:
-    """Return the streams of an installation in the manifest's order, in one query; `facts` are the installation's."""
-    at = now() - timedelta(days=DAYS)
-    values = {
-        "tenant": tenant_id, "installation": installation_id, "since": first_at(at), "at": at, "most": MOST + 1,
-    }  # fmt: skip
+    """Return the streams of an installation in the manifest's order; `facts` are the installation's."""
+    values = {"tenant": tenant_id, "installation": installation_id, "most": MOST + 1}
+    moved = stream_volumes.read(tenant_id, installation_id)
     return [
         StreamFacts(
             row.stream, row.object_type, row.enabled, row.direction, row.read_at, _late_at(facts, row.read_at),
-            row.records, row.many, row.created, row.updated, row.deleted, row.read, row.pages, row.written,
+            row.records, row.many, moved.get(row.stream, NOTHING),
         )
         for row in db.session.execute(_READ, values)
         if row.enabled or row.records

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Text, Uuid, column, exists, func, select, true, update, values
+from sqlalchemy import Text, Uuid, column, exists, func, select, true, union_all, update, values
 from sqlalchemy.orm import aliased
 
 from app.arrays import texts, uuids
@@ -240,19 +240,13 @@ def list_of_record(tenant_id: uuid.UUID, record_id: uuid.UUID, *, limit: int = 1
     return list(db.session.scalars(query))
 
 
-def count_waiting(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> dict[str, int]:
-    """Return state -> number of writes of an installation that wait or are under way; 10,001 of all stand for more."""
+def count_states(tenant_id: uuid.UUID, installation_id: uuid.UUID, since: datetime) -> dict[str, int]:
+    """Return state -> writes of an installation: those that wait or are under way, and those settled since a moment.
+
+    Of what waits 10,001 stand for more.
+    """
     mine = (Intent.tenant_id == tenant_id, Intent.installation_id == installation_id)
-    some = select(Intent.state).where(*mine, Intent.state.in_(LIVE_STATES)).limit(10_001).subquery()
-    rows = db.session.execute(select(some.c.state, func.count()).group_by(some.c.state))
-    return {row[0]: row[1] for row in rows}
-
-
-def count_done(tenant_id: uuid.UUID, installation_id: uuid.UUID, since: datetime) -> dict[str, int]:
-    """Return state -> number of writes of an installation that were settled since a moment."""
-    rows = db.session.execute(
-        select(Intent.state, func.count())
-        .where(Intent.tenant_id == tenant_id, Intent.installation_id == installation_id, Intent.settled_at >= since)
-        .group_by(Intent.state)
-    )
-    return {row[0]: row[1] for row in rows}
+    waiting = select(Intent.state).where(*mine, Intent.state.in_(LIVE_STATES)).limit(10_001).subquery()
+    settled = select(Intent.state).where(*mine, Intent.settled_at >= since).subquery()
+    counted = (select(found.c.state, func.count()).group_by(found.c.state) for found in (waiting, settled))
+    return {row[0]: row[1] for row in db.session.execute(union_all(*counted))}

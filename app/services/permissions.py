@@ -13,7 +13,8 @@ from app.ids import first_at
 from app.models.connections import Connection
 from app.models.endpoints import Delivery, Endpoint
 from app.models.installations import InstallationStream
-from app.services.freshness import DAYS, StreamFacts
+from app.services.freshness import StreamFacts
+from app.services.stream_volumes import DAYS
 from connectors.sdk import Manifest
 from connectors.sdk.manifest import Stream
 from connectors.sdk.mapping_types import flows
@@ -79,11 +80,11 @@ def _of_stream(
     declared, off = manifest.stream(installed.stream), "" if installed.enabled else "It is not synced any more."
     inwards = "" if flows(installed.direction, "in") else "Its direction is out only."
     here = {"create": off or inwards, "update": off or inwards, "delete": off or inwards or _deletes(installed)}
-    counts = {"create": done.created, "update": done.updated, "delete": done.deleted}
+    counts = {"create": done.moved.created, "update": done.moved.updated, "delete": done.moved.deleted}
     return StreamPowers(
-        installed.stream, declared.label, installed.object_type, Power(off, done.read),
+        installed.stream, declared.label, installed.object_type, Power(off, done.moved.read),
         {
-            name: Power(off or _why_not_there(manifest, connection, installed, declared, name), done.written.get(name, 0))
+            name: Power(off or _why_not_there(manifest, connection, installed, declared, name), done.moved.written[name])
             for name in OPERATIONS
         },
         {name: Power(here[name], counts[name]) for name in OPERATIONS},

@@ -93,8 +93,9 @@ def get_row(tenant_id: uuid.UUID, run_id: uuid.UUID) -> RunRow:
 
 def get_progress(tenant_id: uuid.UUID, run_id: uuid.UUID, *, at: datetime | None = None) -> Progress:
     """Return how far a run is; the rate is that of the whole run so far."""
-    row = get_row(tenant_id, run_id)
     streams = list_streams(tenant_id, run_id)
+    sums = {name: sum(getattr(stream, name) for stream in streams) for name in COUNTERS}
+    row = RunRow(runs.get_run(tenant_id, run_id), sums)
     totals = [stream.total for stream in streams if stream.mode == "full" or stream.total]
     known = [total for total in totals if total is not None]
     total = sum(known) if streams and len(known) == len(streams) else None
@@ -149,14 +150,14 @@ class Outgoing:
 
 def count_outgoing(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Outgoing:
     """Return the counts of what is written to the other side."""
-    live = intents.count_waiting(tenant_id, installation_id)
-    done = intents.count_done(tenant_id, installation_id, now() - timedelta(days=1))
+    states = intents.count_states(tenant_id, installation_id, now() - timedelta(days=1))
     doubtful = select(func.count()).where(
         FailedRecord.tenant_id == tenant_id, FailedRecord.installation_id == installation_id,
         FailedRecord.state == "parked", FailedRecord.code == failed_records.IN_DOUBT,
     )  # fmt: skip
-    in_doubt = live.pop("in_doubt", 0) + int(db.session.scalar(doubtful) or 0)
-    return Outgoing(sum(live.values()), in_doubt, done.get("confirmed", 0), done.get("rejected", 0))
+    in_doubt = states.get("in_doubt", 0) + int(db.session.scalar(doubtful) or 0)
+    waiting = states.get("planned", 0) + states.get("sent", 0)
+    return Outgoing(waiting, in_doubt, states.get("confirmed", 0), states.get("rejected", 0))
 
 
 def list_streams(tenant_id: uuid.UUID, run_id: uuid.UUID) -> list[RunStream]:

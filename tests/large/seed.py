@@ -17,7 +17,7 @@ from sqlalchemy import select
 
 from app.db import db
 from app.models.listings import Listing
-from app.services import accounts, listings
+from app.services import accounts, listings, stream_volumes
 from app.services.object_types import seed_object_types
 from app.tenancy import PLATFORM_TENANT, bind_tenant
 from app.transaction import transaction
@@ -77,6 +77,8 @@ def fill(app: Flask, url: str, size: Size, say: Callable[[str], None] = print) -
             say(f"  {file.stem[3:].replace('_', ' ')}: {time.monotonic() - step:.0f} s")
     with psycopg.connect(url, autocommit=True) as sql:
         sql.execute("VACUUM ANALYZE")
+    with app.app_context(), bind_tenant(TENANT), transaction():
+        stream_volumes.fold(TENANT)
     say(f"Made in {time.monotonic() - began:.0f} s.")
 
 

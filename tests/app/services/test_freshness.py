@@ -106,9 +106,15 @@ def test_volumes_are_those_of_thirty_days_of_this_installation(site: Site) -> No
         (site.tenant_id, site.mine),
     )
     found = site.streams()["contacts"]
-    assert (found.created, found.updated, found.deleted, found.read, found.pages) == (13, 3, 1, 9, 2)
+    assert (found.moved.created, found.moved.updated, found.moved.deleted, found.moved.read, found.moved.pages) == (
+        13,
+        3,
+        1,
+        9,
+        2,
+    )
     assert found.records == 3
-    assert found.written == {"create": 1, "update": 2}
+    assert found.moved.written == {"create": 1, "update": 2, "delete": 0}
 
 
 def test_a_stream_that_is_off_is_shown_while_it_has_records(site: Site) -> None:
