@@ -3,6 +3,7 @@
 import hashlib
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,9 +28,10 @@ class Stack:
         self._environ = environ
         # A path of a unix socket may be 107 bytes at most, so it does not lie in the data directory.
         mark = hashlib.sha256(str(self.data).encode()).hexdigest()[:12]
-        sockets = Path(tempfile.gettempdir()) / f"patchbay-{os.getuid()}-{mark}"
-        self.postgres = None if environ.get("DATABASE_URL") else Postgres(self.data / "postgres", sockets, fast=fast)
-        self.valkey = None if environ.get("REDIS_URL") else Valkey(self.data / "valkey", sockets)
+        self.sockets = Path(tempfile.gettempdir()) / f"patchbay-{os.getuid()}-{mark}"
+        ours = not environ.get("DATABASE_URL")
+        self.postgres = Postgres(self.data / "postgres", self.sockets, fast=fast) if ours else None
+        self.valkey = None if environ.get("REDIS_URL") else Valkey(self.data / "valkey", self.sockets)
 
     @property
     def keys(self) -> Path:
@@ -49,10 +51,11 @@ class Stack:
             self.valkey.start()
 
     def stop(self) -> None:
-        """Stop what is ours, Valkey first."""
+        """Stop what is ours, Valkey first; nothing of it is left outside the data directory."""
         for service in (self.valkey, self.postgres):
             if service:
                 service.stop()
+        shutil.rmtree(self.sockets, ignore_errors=True)
 
     def environment(self, *, private_key: bool = False) -> dict[str, str]:
         """Return the settings that name the services, for a child. The private key is for workers only."""

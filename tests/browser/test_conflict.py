@@ -42,6 +42,20 @@ def _card(page: Page, label: str) -> Any:
     return page.locator("section.card", has=page.get_by_role("heading", name=label, exact=True))
 
 
+def _decide_what_changes_meanwhile(page: Page, site: str, desk: Desk, last: Any) -> None:
+    """It is asked about once more. (A browser counts the refusal as an error of the page, so that is another page.)"""
+    other = page.context.new_page()
+    other.goto(f"{site}/conflicts/{last}")
+    _card(other, "City").get_by_role("radio", name="HubSpot").check()
+    desk.owner.execute('UPDATE conflicts SET theirs = \'{"city": "Rome"}\' WHERE id = %s', (last,))
+    other.get_by_role("button", name="Save decision").click()
+    expect(other.get_by_role("alert")).to_contain_text("A value has changed since this page was shown")
+    expect(_card(other, "City")).to_contain_text("Rome")
+    other.get_by_role("button", name="Save decision").click()
+    expect(other.get_by_role("heading", name="No conflict is open")).to_be_visible()
+    other.close()
+
+
 def test_choose_write_another_value_and_apply_to_similar(page: Page, site: str, desk: Desk) -> None:
     last = desk.clash("Last one", city=("London", "Bonn", "Oslo"))
     for number in range(11):
@@ -83,17 +97,7 @@ def test_choose_write_another_value_and_apply_to_similar(page: Page, site: str, 
     expect(page.get_by_role("heading", level=1)).to_have_text("Last one: one field changed on both sides")
     assert desk.all("SELECT count(*) FROM conflicts WHERE state = 'open'") == [(1,)]
 
-    # A value that changes meanwhile is asked about once more. (A browser counts the refusal as an error of the page.)
-    other = page.context.new_page()
-    other.goto(f"{site}/conflicts/{last}")
-    _card(other, "City").get_by_role("radio", name="HubSpot").check()
-    desk.owner.execute('UPDATE conflicts SET theirs = \'{"city": "Rome"}\' WHERE id = %s', (last,))
-    other.get_by_role("button", name="Save decision").click()
-    expect(other.get_by_role("alert")).to_contain_text("A value has changed since this page was shown")
-    expect(_card(other, "City")).to_contain_text("Rome")
-    other.get_by_role("button", name="Save decision").click()
-    expect(other.get_by_role("heading", name="No conflict is open")).to_be_visible()
-    other.close()
+    _decide_what_changes_meanwhile(page, site, desk, last)
 
     page.goto(f"{site}/conflicts")
     check_axe(page)

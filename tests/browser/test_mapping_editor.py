@@ -162,13 +162,8 @@ def run_once(work: Workspace, owner: psycopg.Connection) -> None:
     )  # fmt: skip
 
 
-def test_a_mapping_in_use_is_changed(page: Page, work: Workspace, vendor: Running, owner: psycopg.Connection) -> None:
-    load_fields(page, work)
-    run_once(work, owner)
-    page.goto(work.base)
-    expect(page.locator("#mapping-preview")).to_contain_text("Linked with a record in Fieldstone")
-
-    # Directions: what cannot be says why; an edit waits, with what it costs.
+def _flow_in_only(page: Page, work: Workspace) -> None:
+    """What cannot be says why; an edit waits, with what it costs."""
     page.locator("#way-full_name").click()
     expect(page.locator("#p-full_name")).to_contain_text("First name and Full name both flow out to First name.")
     check_axe(page)
@@ -184,7 +179,9 @@ def test_a_mapping_in_use_is_changed(page: Page, work: Workspace, vendor: Runnin
     shoot(page, "map-draft")
     assert work.content().installed.mapping_version == 1
 
-    # A record that somebody means, the way out.
+
+def _look_at_one_record(page: Page) -> None:
+    """A record that somebody means, the way out."""
     page.locator("#look-q").fill("contact-7")
     page.get_by_role("button", name="Show", exact=True).click()
     expect(page.locator("#mapping-preview")).to_contain_text("Back to the samples")
@@ -196,11 +193,9 @@ def test_a_mapping_in_use_is_changed(page: Page, work: Workspace, vendor: Runnin
     page.locator("#look-q").fill("nobody@example.test")
     page.get_by_role("button", name="Show", exact=True).click()
     expect(page.locator("#look-e")).to_contain_text("No record with “nobody@example.test” is linked yet.")
-    page.get_by_role("button", name="Apply").click()
-    expect(page.locator("#toasts")).to_contain_text("Version 2 is in force.")
-    assert work.content().installed.mapping_version == 2
 
-    # Versions, with what differs, and one brought back.
+
+def _bring_a_version_back(page: Page) -> None:
     page.get_by_role("link", name="Versions").click()
     expect(page.get_by_role("heading", name="Version 2")).to_be_visible()
     check_axe(page)
@@ -210,7 +205,8 @@ def test_a_mapping_in_use_is_changed(page: Page, work: Workspace, vendor: Runnin
     page.get_by_role("button", name="Discard").click()
     expect(page.locator("#mapping-bar .bar")).to_have_count(0)
 
-    # Fields that change over there.
+
+def _find_a_new_field(page: Page, work: Workspace, vendor: Running) -> None:
     vendor.store.set_property("contacts", "shoe_size", "number")
     page.get_by_role("button", name="Load the fields again").click()
     expect(page.locator("#mapping-fields")).to_contain_text("17 fields have been loaded: 1 new")
@@ -221,6 +217,20 @@ def test_a_mapping_in_use_is_changed(page: Page, work: Workspace, vendor: Runnin
     page.get_by_role("button", name="Leave it").click()
     expect(page.get_by_text("Nothing is open")).to_be_visible()
     assert work.act(lambda: [p.code for p in problems.list_open(work.tenant_id)]).count("schema_drift") == 0
+
+
+def test_a_mapping_in_use_is_changed(page: Page, work: Workspace, vendor: Running, owner: psycopg.Connection) -> None:
+    load_fields(page, work)
+    run_once(work, owner)
+    page.goto(work.base)
+    expect(page.locator("#mapping-preview")).to_contain_text("Linked with a record in Fieldstone")
+    _flow_in_only(page, work)
+    _look_at_one_record(page)
+    page.get_by_role("button", name="Apply").click()
+    expect(page.locator("#toasts")).to_contain_text("Version 2 is in force.")
+    assert work.content().installed.mapping_version == 2
+    _bring_a_version_back(page)
+    _find_a_new_field(page, work, vendor)
     settings = f"/installations/{work.installation_id}/settings"
     page.goto(settings)
     check_axe(page)

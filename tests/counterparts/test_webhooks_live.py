@@ -142,16 +142,16 @@ def test_a_subscription_is_renewed_before_it_ends(
         vendor.stop()
 
 
+def _by_hand(manifest: dict[str, Any]) -> None:
+    manifest["webhooks"]["verify"] |= {"secret": "config", "secret_field": "hook_secret"}
+    manifest["webhooks"]["subscribe"] = {"by_hand": "Enter the address there, and its secret here."}
+    manifest["config"].append({"name": "hook_secret", "label": "Secret", "kind": "secret", "help": "Yours."})
+
+
 def test_a_secret_that_a_person_has_entered_verifies(
     apps: dict[str, Flask], clean: None, owner: Owner, sandbox: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A person subscribes at the vendor with a secret of their own and enters it here; then they change both."""
-
-    def by_hand(manifest: dict[str, Any]) -> None:
-        manifest["webhooks"]["verify"] |= {"secret": "config", "secret_field": "hook_secret"}
-        manifest["webhooks"]["subscribe"] = {"by_hand": "Enter the address there, and its secret here."}
-        manifest["config"].append({"name": "hook_secret", "label": "Secret", "kind": "secret", "help": "Yours."})
-
     monkeypatch.setattr(drain_module, "worker_app", lambda: apps["worker"])
     server = make_server("127.0.0.1", 0, apps["web"], threaded=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
@@ -160,7 +160,7 @@ def test_a_secret_that_a_person_has_entered_verifies(
     with apps["web"].app_context(), bind_tenant(tenant_id), transaction():
         installation_id = install(tenant_id, sandbox)
     # Until now it is as the repository has it: what its activation waits for is done by the other version.
-    change_manifest(owner, by_hand)
+    change_manifest(owner, _by_hand)
     owner.execute("DELETE FROM endpoint_secrets")
     address = f"http://127.0.0.1:{server.port}/hooks/{ask(owner, 'SELECT address FROM endpoints')}"
 

@@ -12,6 +12,7 @@ import psutil
 import pytest
 import requests
 
+from app.devstack.stack import Stack
 from tests.processes import ROOT, free_port, wait_for
 
 
@@ -100,9 +101,12 @@ def test_killed_without_warning_it_leaves_no_process_and_starts_again(
     )
     assert again.stdout
     wait_for(lambda: "is ready after" in again.stdout.readline(), 30, every=0, about="the second start")
+    sockets = Stack(Path(environment_of_up["PATCHBAY_DATA"]), {}).sockets
+    assert sockets.exists()
     again.send_signal(signal.SIGINT)
     again.communicate(timeout=15)
     assert again.returncode == 0
+    assert not sockets.exists(), "a directory of sockets is left behind"
 
 
 def test_a_process_that_dies_is_started_again(up: subprocess.Popen[bytes], tmp_path: Path) -> None:

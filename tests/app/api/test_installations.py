@@ -48,9 +48,7 @@ def tenant(apps: Apps, clean: None) -> uuid.UUID:
     return make_tenant(apps)
 
 
-def test_from_the_catalog_to_its_end(apps: Apps, tenant: uuid.UUID, kinto: Kinto, work: Callable[[str], None]) -> None:
-    kinto.put_all("contacts", [contact(n) for n in range(5)])
-    call = tenant_caller(apps, tenant)
+def _find_in_the_catalog(call: Any) -> None:
     first = call("GET", "/integrations?limit=4").json
     rest = call("GET", f"/integrations?limit=4&cursor={first['next']}").json
     assert "kinto" in [row["slug"] for row in first["data"] + rest["data"]]
@@ -58,6 +56,10 @@ def test_from_the_catalog_to_its_end(apps: Apps, tenant: uuid.UUID, kinto: Kinto
     assert [row["slug"] for row in call("GET", "/integrations?q=kitno").json["data"]] == ["kinto"]
     needs = call("GET", "/integrations/kinto").json
     assert {s["name"] for s in needs["ways_to_connect"][0]["settings"]} == {"server", "user", "password", "bucket"}
+
+
+def _connect(call: Any, kinto: Kinto, work: Callable[[str], None]) -> str:
+    """Make an installation and connect it; return its address."""
     made = call("POST", "/installations", {"integration": "kinto", "name": "CRM"})
     assert (made.status_code, made.json["state"], made.json["name"]) == (201, "setting_up", "CRM")
     address = f"/installations/{made.json['id']}"
@@ -70,6 +72,10 @@ def test_from_the_catalog_to_its_end(apps: Apps, tenant: uuid.UUID, kinto: Kinto
     assert PASSWORD not in sent.get_data(as_text=True)
     work("fast")
     assert call("GET", address).json["connection"]["state"] == "ready"
+    return address
+
+
+def _set_up(call: Any, address: str) -> None:
     body = {
         "streams": {"companies": {"enabled": False}},
         "schedule": {"kind": "daily", "at": "06:30", "zone": "Europe/Berlin"},
@@ -85,6 +91,14 @@ def test_from_the_catalog_to_its_end(apps: Apps, tenant: uuid.UUID, kinto: Kinto
     assert (put.status_code, put.json["version"]) == (200, mapping["version"] + 1)
     wrong = call("PUT", f"{address}/mappings/contacts", {"rules": [{"target": "nothing", "sources": ["x"]}]})
     assert wrong.status_code == 422
+
+
+def test_from_the_catalog_to_its_end(apps: Apps, tenant: uuid.UUID, kinto: Kinto, work: Callable[[str], None]) -> None:
+    kinto.put_all("contacts", [contact(n) for n in range(5)])
+    call = tenant_caller(apps, tenant)
+    _find_in_the_catalog(call)
+    address = _connect(call, kinto, work)
+    _set_up(call, address)
     assert call("POST", f"{address}/activate").json["state"] == "active"
     work("sync")
     run = call("GET", f"{address}/runs").json["data"][0]
