@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api import gate
 from app.api.operations import Noun
 from app.api.paging import Page, PageQuery, cut, unpack
-from app.services import audit, run_reports, runs
+from app.services import installations, run_reports, runs
 from app.services.run_reports import RunRow
 
 noun = Noun("runs", "Runs", "Syncs of an installation, with what they did.")
@@ -108,11 +108,9 @@ def stop_run(run_id: uuid.UUID) -> Run:
 def answer_run(run_id: uuid.UUID, body: RunAnswer) -> Run:
     """Answer what a run asks before it deletes much or leaves what was foreseen"""
     who = gate.caller()
-    installation_id = runs.get_run(who.tenant_id, run_id).installation_id
+    runs.get_run(who.tenant_id, run_id)
     if body.go_on:
         runs.confirm(who.tenant_id, run_id, who.key_id)
     else:
-        runs.decline(who.tenant_id, run_id)
-    action = "run.confirmed" if body.go_on else "run.declined"
-    audit.write(who.tenant_id, action, "run", str(run_id), installation_id=installation_id)
+        installations.decline_run(who.tenant_id, run_id)
     return _found(run_id)

@@ -221,8 +221,21 @@ def pause(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:
     _set_active(tenant_id, installation_id, active=False)
     live = runs.live_run(tenant_id, installation_id)
     if live:
-        runs.stop_run(tenant_id, live.id)
+        runs.request_stop(tenant_id, live.id)
     audit.write(tenant_id, "installation.paused", "installation", str(installation.id), installation.name)
+
+
+def decline_run(tenant_id: uuid.UUID, run_id: uuid.UUID) -> bool:
+    """Answer what a run asks with no; return whether that pauses the sync, as its next run would ask the same.
+
+    A run that leaves what the dry run predicted would stop at the same place again: it waits for a person.
+    """
+    run = runs.get_run(tenant_id, run_id)
+    pauses = (run.question or {}).get("kind") == "promise"
+    runs.decline(tenant_id, run_id)
+    if pauses:
+        pause(tenant_id, run.installation_id)
+    return pauses
 
 
 def resume(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, user_id: uuid.UUID) -> None:
@@ -252,7 +265,7 @@ def remove(tenant_id: uuid.UUID, installation_id: uuid.UUID, *, delete_records: 
         return
     live = runs.live_run(tenant_id, installation_id)
     if live:
-        runs.stop_run(tenant_id, live.id)
+        runs.request_stop(tenant_id, live.id)
     _set_active(tenant_id, installation_id, active=False)
     for stream in list_streams(tenant_id, installation_id):
         stream.enabled, stream.claimed_account = False, None

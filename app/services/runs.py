@@ -14,7 +14,7 @@ from app.errors import ConflictError, NotFoundError
 from app.ids import new_id
 from app.models.installations import Installation, InstallationStream, Schedule
 from app.models.runs import LIVE, UNFINISHED, HttpExchange, Run, RunStream
-from app.services import drift, failed_records, intents, problems, promises, tasks, vendor_hosts
+from app.services import audit, drift, failed_records, intents, problems, promises, tasks, vendor_hosts
 from app.sync.outcome import StreamEnd, end_of
 from app.sync.retry import PAUSE_AFTER, WARN_AFTER, Decision
 from app.tenancy import scoped
@@ -95,13 +95,25 @@ def unfinished_runs(tenant_id: uuid.UUID, installation_ids: Sequence[uuid.UUID])
 
 
 def stop_run(tenant_id: uuid.UUID, run_id: uuid.UUID) -> None:
-    """Ask a live run to stop; it does so before its next page. A run that has ended is left as it is."""
-    db.session.execute(
+    """Somebody has a live run stopped before its next page; one that has ended is left as it is."""
+    if request_stop(tenant_id, run_id):
+        _tell(tenant_id, "run.stopped", get_run(tenant_id, run_id))
+
+
+def request_stop(tenant_id: uuid.UUID, run_id: uuid.UUID) -> bool:
+    """Ask a live run to stop before its next page, as a part of something else; return whether it was live."""
+    live = db.session.scalar(
         update(Run)
         .where(Run.tenant_id == tenant_id, Run.id == run_id, Run.state.in_(LIVE_STATES))
         .values(stop_requested=True, waiting_until=None)
+        .returning(Run.id)
     )
     queue_sync(tenant_id, get_run(tenant_id, run_id).installation_id)
+    return live is not None
+
+
+def _tell(tenant_id: uuid.UUID, action: str, run: Run) -> None:
+    audit.write(tenant_id, action, "run", str(run.id), installation_id=run.installation_id)
 
 
 def confirm(tenant_id: uuid.UUID, run_id: uuid.UUID, user_id: uuid.UUID) -> None:
@@ -119,6 +131,7 @@ def confirm(tenant_id: uuid.UUID, run_id: uuid.UUID, user_id: uuid.UUID) -> None
     db.session.execute(streams.where(RunStream.state == "asking").values(state="reading"))
     _close_question(tenant_id, asking.installation_id)
     queue_sync(tenant_id, asking.installation_id)
+    _tell(tenant_id, "run.confirmed", asking)
 
 
 def decline(tenant_id: uuid.UUID, run_id: uuid.UUID) -> None:
@@ -128,6 +141,7 @@ def decline(tenant_id: uuid.UUID, run_id: uuid.UUID) -> None:
         raise ConflictError("This run no longer waits for an answer.")
     _end(tenant_id, asking, "stopped")
     _close_question(tenant_id, asking.installation_id)
+    _tell(tenant_id, "run.declined", asking)
 
 
 def begin(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Run | None:

@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 from app.access import requires, viewer
 from app.extensions import settings
 from app.htmx import go, render, stop_polling
-from app.services import audit, installations, listings, run_reports, runs, undos
+from app.services import installations, listings, run_reports, runs, undos
 from app.transaction import transaction
 
 blueprint = Blueprint("runs", __name__, url_prefix="/runs")
@@ -32,11 +32,8 @@ def show(run_id: uuid.UUID) -> Response:
 @blueprint.post("/<uuid:run_id>/stop")
 @requires("member")
 def stop(run_id: uuid.UUID) -> Response:
-    tenant_id = viewer().tenant_id
     with transaction():
-        runs.stop_run(tenant_id, run_id)
-        installation_id = runs.get_run(tenant_id, run_id).installation_id
-        audit.write(tenant_id, "run.stopped", "run", str(run_id), installation_id=installation_id)
+        runs.stop_run(viewer().tenant_id, run_id)
     flash("The run stops before its next page.")
     return go(f"/runs/{run_id}")
 
@@ -47,24 +44,15 @@ def confirm(run_id: uuid.UUID) -> Response:
     who = viewer()
     with transaction():
         runs.confirm(who.tenant_id, run_id, who.user.id)
-        installation_id = runs.get_run(who.tenant_id, run_id).installation_id
-        audit.write(who.tenant_id, "run.confirmed", "run", str(run_id), installation_id=installation_id)
     return go(f"/runs/{run_id}")
 
 
 @blueprint.post("/<uuid:run_id>/keep")
 @requires("admin")
 def keep(run_id: uuid.UUID) -> Response:
-    tenant_id = viewer().tenant_id
     with transaction():
-        run = runs.get_run(tenant_id, run_id)
-        promise = (run.question or {}).get("kind") == "promise"
-        runs.decline(tenant_id, run_id)
-        if promise:
-            # The next run would stop at the same place: it waits for a new dry run, or for a person's yes.
-            installations.pause(tenant_id, run.installation_id)
-        audit.write(tenant_id, "run.declined", "run", str(run_id), installation_id=run.installation_id)
-    flash("The run has ended and the sync is paused." if promise else "The run has ended. The records stay.")
+        paused = installations.decline_run(viewer().tenant_id, run_id)
+    flash("The run has ended and the sync is paused." if paused else "The run has ended. The records stay.")
     return go(f"/runs/{run_id}")
 
 

@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from psycopg.types.json import Jsonb
 
 from app.services import runs
+from tests.factories.api_keys import tenant_caller
 from tests.factories.mappings import Workspace
 
 Owner = psycopg.Connection[Any]
@@ -125,3 +126,13 @@ def test_stop_here_pauses_and_go_on_goes_on(owner: Owner, person: FlaskClient, a
     person.post(f"/runs/{asking}/confirm")
     row = owner.execute("SELECT state, promise_confirmed, confirmed FROM runs").fetchone()
     assert row == ("running", True, False)
+
+
+def test_the_api_answers_as_the_page_does(
+    apps: dict[str, Flask], work: Workspace, owner: Owner, asking: uuid.UUID
+) -> None:
+    answer = tenant_caller(apps, work.tenant_id)("POST", f"/runs/{asking}/answer", {"go_on": False})
+    assert (answer.status_code, answer.json["state"]) == (200, "stopped")
+    assert owner.execute("SELECT state FROM installations").fetchall() == [("paused",)]
+    acts = owner.execute("SELECT action FROM audit WHERE action LIKE 'run.%' OR action LIKE '%.paused'").fetchall()
+    assert sorted(row[0] for row in acts) == ["installation.paused", "run.declined"]
