@@ -21,6 +21,16 @@ STATUS: dict[str, tuple[str, str, str]] = {
     "paused": ("Paused", "player-pause", "st-paused"),
     "setting_up": ("Setting up", "settings", "st-setup"),
 }
+# What each word means and what to do then, for whoever reads it for the first time.
+STATUS_HELP: dict[str, str] = {
+    "healthy": "It runs on schedule, and every record is in sync.",
+    "late": "Its data is older than its schedule promises. The next run catches up; “Run now” starts one.",
+    "incomplete": "It runs, but some records are not in sync. Correct those that were refused, and decide the conflicts.",
+    "failing": "The last run ended with an error. It is tried again by itself, with growing pauses.",
+    "action_needed": "It has stopped until somebody acts. Its page names the cause, with the button that helps.",
+    "paused": "Somebody paused it, or it paused itself after ten failed runs. Nothing is forgotten: “Resume” goes on.",
+    "setting_up": "Its setup is not finished. Open it to go on where it was left.",
+}
 RUN_STATE: dict[str, tuple[str, str, str]] = {
     "queued": ("Waiting", "clock", "st-paused"),
     "running": ("Running", "refresh", "st-run"),
@@ -255,6 +265,8 @@ def register(flask_app: Flask) -> None:
         markdown,
     ):  # fmt: skip
         flask_app.jinja_env.filters[function.__name__] = function
-    flask_app.jinja_env.globals.update(STATUS=STATUS, RUN_STATE=RUN_STATE, RECORD_STATE=RECORD_STATE, TRIGGERS=TRIGGERS)
+    flask_app.jinja_env.globals.update(
+        STATUS=STATUS, STATUS_HELP=STATUS_HELP, RUN_STATE=RUN_STATE, RECORD_STATE=RECORD_STATE, TRIGGERS=TRIGGERS
+    )
     flask_app.jinja_env.globals.update(VERDICT=VERDICT, HINT_STATE=HINT_STATE, DELIVERY_NOTE=DELIVERY_NOTE)
     flask_app.jinja_env.trim_blocks = flask_app.jinja_env.lstrip_blocks = True

@@ -4,7 +4,7 @@ import uuid
 from contextlib import ExitStack
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import guests, log
@@ -128,6 +128,7 @@ def _page_context() -> dict[str, Any]:
     theme = who.user.theme if who else request.cookies.get("pb_theme", "system")
     return {
         "viewer": who, "theme": theme if theme in ("light", "dark") else "system", "request_id": g.get("request_id"),
+        "host_name": current_app.extensions["settings"].host_name,
         "guest_limited": guests.is_limited(), "guest_installs": guests.may_install(),
         "zone": (who.user.zone or (who.tenant.zone if who.tenant else None)) if who else None,
         # Counted only by pages that show it, not by every fragment that is polled.

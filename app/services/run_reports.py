@@ -2,10 +2,10 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import Integer, func, select, text
 
 from app.clock import now
 from app.db import db
@@ -105,13 +105,26 @@ def get_progress(tenant_id: uuid.UUID, run_id: uuid.UUID, *, at: datetime | None
     return Progress(row, streams, row.sums["read"], total, rate, remaining)
 
 
+# Of more failed records or conflicts it is not counted which of them are linked; the query looks no further.
+_MOST = 10_000
+
+
 @dataclass(frozen=True)
 class Counts:
-    """What the overview of an installation counts."""
+    """What the overview of an installation counts. `disputed`: linked records that failed or are in conflict.
+
+    It is None where there are too many to look each of them up.
+    """
 
     changed_today: int
-    not_in_sync: int
+    refused: int
     conflicts: int
+    disputed: int | None
+
+    @property
+    def not_in_sync(self) -> int:
+        """Records that were refused or wait for a decision."""
+        return self.refused + self.conflicts
 
 
 def counts(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Counts:
@@ -133,9 +146,31 @@ def counts(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Counts:
     open_conflicts = select(func.count()).where(
         Conflict.tenant_id == tenant_id, Conflict.installation_id == installation_id, Conflict.state == "open"
     )
-    numbers = (changed, failed, open_conflicts)
+    disputed = _DISPUTED.bindparams(tenant=tenant_id, installation=installation_id).columns(number=Integer)
+    numbers = (changed, failed, open_conflicts, disputed)
     row = db.session.execute(select(*(query.scalar_subquery() for query in numbers))).one()
-    return Counts(*map(int, row))
+    found = Counts(*map(int, row))
+    return replace(found, disputed=None) if found.not_in_sync > _MOST else found
+
+
+# Each is looked up by its key: few records have failed, and links are many.
+_DISPUTED = text("""
+    SELECT count(*) AS number FROM (
+        (SELECT stream, external_id FROM conflicts
+        WHERE tenant_id = :tenant AND installation_id = :installation AND state = 'open' LIMIT 10000)
+        UNION
+        (SELECT stream, external_id FROM failed_records WHERE tenant_id = :tenant AND installation_id = :installation
+        AND direction = 'in' AND state IN ('waiting', 'parked') LIMIT 10000)
+        UNION
+        (SELECT l.stream, l.external_id FROM failed_records f JOIN links l ON l.tenant_id = f.tenant_id
+            AND l.record_id = f.record_id AND l.installation_id = f.installation_id AND l.stream = f.stream
+        WHERE f.tenant_id = :tenant AND f.installation_id = :installation AND f.direction = 'out'
+        AND f.state IN ('waiting', 'parked') LIMIT 10000)
+    ) named CROSS JOIN LATERAL (
+        SELECT 1 FROM links l WHERE l.tenant_id = :tenant AND l.installation_id = :installation
+        AND l.stream = named.stream AND l.external_id = named.external_id AND l.deleted_at IS NULL LIMIT 1
+    ) linked
+""")
 
 
 @dataclass(frozen=True)

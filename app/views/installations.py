@@ -1,6 +1,7 @@
 """Installations: the list, one with its live run, and what can be done with it."""
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Blueprint, flash, request
@@ -8,8 +9,8 @@ from werkzeug.wrappers import Response
 
 from app.access import requires, viewer
 from app.errors import AppError
-from app.extensions import settings
 from app.htmx import go, render, stop_polling
+from app.models.runs import Problem
 from app.services import (
     freshness,
     home,
@@ -23,7 +24,10 @@ from app.services import (
     runs,
     upgrades,
 )
+from app.services.installations import Overview
+from app.services.repair_cards import Card
 from app.transaction import transaction
+from connectors.sdk import Manifest
 
 blueprint = Blueprint("installations", __name__, url_prefix="/installations")
 
@@ -43,13 +47,25 @@ def open_page(installation_id: uuid.UUID) -> dict[str, Any]:
     """Return what every page of an installation shows: its overview, manifest and tab counts."""
     tenant_id = viewer().tenant_id
     overview = installations.get_overview(tenant_id, installation_id)
+    manifest = listings.manifest_of(overview.installation.listing_version_id)
+    found = problems.list_open(tenant_id, installation_id)
     return {
         "overview": overview,
         "installation": overview.installation,
-        "manifest": listings.manifest_of(overview.installation.listing_version_id),
+        "manifest": manifest,
         "streams": installations.list_streams(tenant_id, installation_id),
-        "problems": problems.list_open(tenant_id, installation_id),
+        "problems": found,
+        "repair": _repair(overview, found, manifest),
     }
+
+
+def _repair(overview: Overview, found: Sequence[Problem], manifest: Manifest) -> tuple[Problem, Card] | None:
+    """Return the problem that an installation has stopped for, with its card; None for one that goes on."""
+    stops = [problem for problem in found if problem.stops_sync]
+    if overview.status != "action_needed" or not stops:
+        return None
+    problem = next((p for p in stops if p.code == overview.installation.blocked_code), stops[0])
+    return problem, repair_cards.card_of(problem, manifest)
 
 
 @blueprint.get("/<uuid:installation_id>")
@@ -65,7 +81,7 @@ def show(installation_id: uuid.UUID) -> Response:
         progress=run_reports.get_progress(tenant_id, live.id) if live else None,
         counts=run_reports.counts(tenant_id, installation_id),
         moved=freshness.list_streams(tenant_id, installation_id, context["overview"].facts), most=freshness.MOST,
-        host_name=settings().host_name, removed_at=removals.removed_at(context["installation"]),
+        removed_at=removals.removed_at(context["installation"]),
         outgoing=run_reports.count_outgoing(tenant_id, installation_id) if flows_out else None,
         cards={problem.id: repair_cards.card_of(problem, context["manifest"]) for problem in context["problems"]},
         newer=upgrades.newer_version(context["installation"]), **context,
