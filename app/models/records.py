@@ -12,7 +12,6 @@ from sqlalchemy import (
     LargeBinary,
     PrimaryKeyConstraint,
     Text,
-    UniqueConstraint,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
@@ -98,9 +97,13 @@ class Link(TenantModel):
     @classmethod
     def constraints(cls) -> tuple[Any, ...]:
         return (
-            UniqueConstraint("tenant_id", "installation_id", "stream", "external_id"),
+            # With what is ended in it, links are counted from the index alone.
+            Index(
+                "uq_links_place", "tenant_id", "installation_id", "stream", "external_id",
+                unique=True, postgresql_include=["deleted_at"],
+            ),
             Index(None, "tenant_id", "record_id"),
-        )
+        )  # fmt: skip
 
 
 class Change(TenantModel):

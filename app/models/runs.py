@@ -296,6 +296,10 @@ class Problem(TenantModel):
                 unique=True, postgresql_where=text("state = 'open'"),
             ),
             Index("ix_problems_installation", "tenant_id", "installation_id", "created_at"),
+            Index(
+                "ix_problems_closed", "tenant_id", "installation_id", "closed_at", "id",
+                postgresql_where=text("state = 'closed'"),
+            ),
             CheckConstraint("state in ('open', 'closed')", name="state"),
         )  # fmt: skip
 

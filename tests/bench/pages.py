@@ -138,6 +138,7 @@ def _measure(stack: Stack) -> None:
     with psycopg.connect(stack.postgres.url(), autocommit=True) as owner:
         if not seed.is_there(owner):
             seed.fill(owner_app, stack.postgres.url(), seed.Size.from_environment())
+        seed.fold(owner_app)
         cookies = {role: sign_in(owner_app, role) for role in PEOPLE}
         walk = Walk(create_app("web", load_settings(environment)), owner)
         command = [sys.executable, "-m", "gunicorn", "-c", "python:app.devstack.gunicorn", "-b", f"127.0.0.1:{port}"]

@@ -60,6 +60,12 @@ def is_there(owner: psycopg.Connection[Any]) -> bool:
     return owner.execute("SELECT 1 FROM tenants WHERE id = %s", (TENANT,)).fetchone() is not None
 
 
+def fold(app: Flask) -> None:
+    """Count the days that are over, as the workers do each hour."""
+    with app.app_context(), bind_tenant(TENANT), transaction():
+        stream_volumes.fold(TENANT)
+
+
 def fill(app: Flask, url: str, size: Size, say: Callable[[str], None] = print) -> None:
     """Make it all; `app` is the owner's application, `url` leads a superuser to the same database."""
     user_id = _people(app)
@@ -77,8 +83,7 @@ def fill(app: Flask, url: str, size: Size, say: Callable[[str], None] = print) -
             say(f"  {file.stem[3:].replace('_', ' ')}: {time.monotonic() - step:.0f} s")
     with psycopg.connect(url, autocommit=True) as sql:
         sql.execute("VACUUM ANALYZE")
-    with app.app_context(), bind_tenant(TENANT), transaction():
-        stream_volumes.fold(TENANT)
+    fold(app)
     say(f"Made in {time.monotonic() - began:.0f} s.")
 
 
