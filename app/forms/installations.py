@@ -19,13 +19,13 @@ class ConfigureForm(FlaskForm):
     kind = RadioField(
         "How often",
         choices=[
-            SelectChoice("interval", "Every so many minutes"),
+            SelectChoice("interval", "Every few minutes"),
             SelectChoice("hourly", "Every hour"),
             SelectChoice("daily", "Once a day"),
-            SelectChoice("manual", "Only by hand"),
+            SelectChoice("manual", "Only when somebody presses Run now"),
         ],
     )
-    minutes = IntegerField("Minutes", [Optional(), NumberRange(1, 10_080, "Give 1 to 10,080 minutes.")], default=15)
+    minutes = IntegerField("Minutes between runs", [Optional(), NumberRange(1, 10_080, "Give 1 to 10,080 minutes.")], default=15)
     at = TimeField("Time of day", [Optional()])
     zone = SelectField(
         "Time zone", choices=[SelectChoice(z, z) for z in sorted(available_timezones()) if "/" in z or z == "UTC"]

@@ -7,7 +7,7 @@ from app.services.export_files import csv_of
 
 _COLUMNS = ("stream", "where", "what", "records", "id", "record", "field", "before", "after", "reason")
 _INTO = {
-    "read": "read", "create": "would be created", "link": "would be joined", "change": "would change",
+    "read": "read", "create": "would be created", "link": "would be matched with a record that is there already", "change": "would change",
     "unchanged": "stay as they are", "conflict": "would be conflicts", "left_out": "would be left out",
     "delete": "would be deleted",
 }  # fmt: skip
@@ -18,13 +18,14 @@ _THERE = {
     "left_out": "would be left out",
 }
 _SAMPLES = {"created": "sample of created", "changed": "sample of changed"}
+_NOTE = "This file holds the figures of the dry run and samples of the records: a few of each kind, not all."
 Row = dict[str, Any]
 
 
 def content_of(result: Mapping[str, Any], *, host: str, vendor: str) -> bytes:
     """Return the file of a dry run that is ready; where it has read a part, the figures are of that part."""
     rows = [row for stream in result["streams"] for row in _stream(stream, host, vendor)]
-    return csv_of(_COLUMNS, rows)
+    return csv_of(_COLUMNS, [{"what": "note", "reason": _NOTE}, *rows])
 
 
 def _stream(stream: Mapping[str, Any], host: str, vendor: str) -> Iterator[Row]:

@@ -1,6 +1,7 @@
 """The second step of the wizard, which is also the settings of an installation: what is synced, which way, how often."""
 
 from collections.abc import Sequence
+from datetime import time
 from typing import Any
 
 from flask import request
@@ -20,6 +21,8 @@ from app.transaction import transaction
 from connectors.sdk.manifest import ConfigField
 
 Context = dict[str, Any]
+# Proposed to who chooses once a day.
+_NIGHT = time(3, 0)
 
 
 def show(context: Context) -> Response:
@@ -55,7 +58,7 @@ def _page(
     schedule = installations.get_schedule(tenant_id, installation.id)
     form = form or ConfigureForm(
         formdata=None,
-        data={"name": installation.name, "kind": schedule.kind, "minutes": schedule.minutes, "at": schedule.at, "zone": schedule.zone},
+        data={"name": installation.name, "kind": schedule.kind, "minutes": schedule.minutes, "at": schedule.at or _NIGHT, "zone": schedule.zone},
     )  # fmt: skip
     fields, fresh = _config(context)
     contents = _contents(context)
@@ -100,7 +103,7 @@ def save(context: Context) -> Response | None:
         with transaction():
             installations.configure(
                 who.tenant_id, installation.id, name=form.name.data or "", streams=chosen, kind=form.kind.data,
-                minutes=form.minutes.data or 15, at=form.at.data, zone=form.zone.data,
+                minutes=form.minutes.data or 15, at=form.at.data if form.kind.data == "daily" else None, zone=form.zone.data,
                 settings={field.name: config[field.name].data for field in fields}, user_id=who.user.id,
             )  # fmt: skip
             installations.set_step(who.tenant_id, installation.id, "map")

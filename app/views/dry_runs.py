@@ -66,7 +66,7 @@ def file(installation_id: uuid.UUID) -> Response:
     vendor = listings.manifest_of(installation.listing_version_id).listing.name
     content = dry_run_file.content_of(dry.result, host=settings().host_name, vendor=vendor)
     response = FlaskResponse(content, content_type="text/csv; charset=utf-8")
-    response.headers["content-disposition"] = 'attachment; filename="dry-run.csv"'
+    response.headers["content-disposition"] = 'attachment; filename="dry-run-figures-and-samples.csv"'
     return response
 
 

@@ -109,8 +109,8 @@ def test_the_wizard_shows_what_would_happen_and_the_first_run_does_it(
     shoot(page, "stopped")
     page.get_by_role("button", name="Run it again").click()
     processes.start("sync-1")
-    expect(page.get_by_text("What would happen, per stream")).to_be_visible(timeout=40_000)
-    expect(page.get_by_text("Starting will do exactly this.")).to_be_visible()
+    expect(page.get_by_text("What would happen to each kind of data")).to_be_visible(timeout=40_000)
+    expect(page.get_by_text("Start syncing does exactly what is shown here.")).to_be_visible()
     row = page.locator("tr", has_text="into Fieldstone").filter(has_text="Contacts")
     assert row.locator("td").all_inner_texts()[1:] == ["253", "210", "39", "39", "0", "9", "3", "0"]
     expect(page.get_by_text("3 contacts: E-mail")).to_be_visible()
@@ -118,7 +118,7 @@ def test_the_wizard_shows_what_would_happen_and_the_first_run_does_it(
     check_axe(page)
     page.get_by_role("group", name="Sample kind").get_by_role("link", name="Created").click()
     expect(page.get_by_role("link", name="Created")).to_have_attribute("aria-current", "true")
-    page.locator("summary", has_text="The predicted range").click()
+    page.locator("summary", has_text="When the run would stop and ask").click()
     shoot(page, "ranges")
     page.get_by_role("button", name="Start syncing").click()
     expect(page.locator("#live-run")).to_have_count(0, timeout=40_000)
@@ -134,7 +134,7 @@ def test_a_run_that_leaves_the_predicted_range_stops_and_asks(
 ) -> None:
     here = arrange(processes, apps, owner, kinto, page)
     page.goto(f"{here}/setup/activate")
-    expect(page.get_by_text("What would happen, per stream")).to_be_visible(timeout=40_000)
+    expect(page.get_by_text("What would happen to each kind of data")).to_be_visible(timeout=40_000)
     kinto.put_all("contacts", [contact(n) for n in range(1000, 1400)])
     page.get_by_role("button", name="Start syncing").click()
     wait_for(lambda: owner.execute("SELECT state FROM runs").fetchone() == ("asking",), 40, about="the question")

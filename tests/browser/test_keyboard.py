@@ -104,7 +104,7 @@ def test_from_sign_up_to_the_first_sync_without_a_mouse(site: tuple[str, str], p
     press(page, page.get_by_role("button", name="Save and go to step 3"))
     _edit_the_mapping(page)
     press(page, page.get_by_role("button", name="Go to step 4"))
-    expect(page.get_by_text("What would happen, per stream")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("What would happen to each kind of data")).to_be_visible(timeout=60_000)
     press(page, page.get_by_role("button", name="Start syncing"))
     expect(page.locator("#live-run")).to_have_count(0, timeout=60_000)
     expect(page.get_by_text("Incomplete").first).to_be_visible()

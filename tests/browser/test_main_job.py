@@ -94,7 +94,7 @@ def _from_sign_up_to_the_first_run(page: Page, patchbay: str) -> None:
     expect(page.locator("#mapping-preview .df")).to_be_visible()
     check_axe(page)
     page.get_by_role("button", name="Go to step 4").click()
-    expect(page.get_by_text("What would happen, per stream")).to_be_visible(timeout=40_000)
+    expect(page.get_by_text("What would happen to each kind of data")).to_be_visible(timeout=40_000)
     check_axe(page)
     page.get_by_role("button", name="Start syncing").click()
     expect(page.locator("#live-run")).to_have_count(0, timeout=40_000)

@@ -167,7 +167,7 @@ class Company:
     def _sandbox(self, page: Page) -> None:
         self._install(page)
         page.get_by_role("button", name="Go to step 4").click()
-        expect(page.get_by_text("What would happen, per stream")).to_be_visible(timeout=40_000)
+        expect(page.get_by_text("What would happen to each kind of data")).to_be_visible(timeout=40_000)
         page.get_by_role("button", name="Start syncing").click()
         expect(page.locator("#live-run")).to_have_count(0, timeout=60_000)
         registered = "SELECT count(*) FROM endpoints WHERE state = 'active'"

@@ -18,7 +18,10 @@ STREAM = {
 
 def rows(*streams: object) -> list[dict[str, str]]:
     content = content_of({"streams": list(streams)}, host="Fieldstone", vendor="Kinto")
-    return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
+    note, *found = csv.DictReader(io.StringIO(content.decode("utf-8-sig")))
+    assert note["what"] == "note"
+    assert "samples of the records: a few of each kind, not all" in note["reason"]
+    return found
 
 
 def test_figures_samples_and_reasons_are_rows() -> None:
