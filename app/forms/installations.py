@@ -25,7 +25,9 @@ class ConfigureForm(FlaskForm):
             SelectChoice("manual", "Only when somebody presses Run now"),
         ],
     )
-    minutes = IntegerField("Minutes between runs", [Optional(), NumberRange(1, 10_080, "Give 1 to 10,080 minutes.")], default=15)
+    minutes = IntegerField(
+        "Minutes between runs", [Optional(), NumberRange(1, 10_080, "Give 1 to 10,080 minutes.")], default=15
+    )
     at = TimeField("Time of day", [Optional()])
     zone = SelectField(
         "Time zone", choices=[SelectChoice(z, z) for z in sorted(available_timezones()) if "/" in z or z == "UTC"]
