@@ -1,6 +1,7 @@
-"""The command line for one tenant: take all of its data along, have it erased, check the report that is left."""
+"""The command line for one tenant: take all of its data along, have it erased, check its writes and the report that is left."""
 
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +11,9 @@ import orjson
 from flask.cli import AppGroup
 
 from app.errors import AppError
-from app.services import api_keys, erasures, tenant_exports, tenants
+from app.services import api_keys, erasures, installation_list, missed_writes, tenant_exports, tenants
 from app.services.audit import Actor, current_actor
+from app.services.page_context import Out
 from app.tenancy import PLATFORM_TENANT, bind_tenant
 from app.transaction import transaction
 
@@ -92,6 +94,28 @@ def keep(slug: str) -> None:
         with transaction():
             erasures.undo(tenant_id)
         click.echo(f"{name} is kept.")
+
+
+@commands.command("check-writes")
+@click.argument("slug")
+@click.option("--days", default=30, show_default=True, type=click.IntRange(1, 3650), help="How far back.")
+def check_writes(slug: str, days: int) -> None:
+    """Look whether each installation has handled each change, and have what was missed written."""
+    with _bound(slug) as (tenant_id, name):
+        after: uuid.UUID | None = missed_writes.begin(days)
+        looked, missed = 0, Counter[Out]()
+        while after is not None and missed.total() < missed_writes.MOST:
+            with transaction():
+                found = missed_writes.look(tenant_id, after)
+            after, looked = found.after, looked + found.looked
+            missed.update(found.missed)
+        with transaction():
+            names = installation_list.by_id(tenant_id, {out.installation_id for out in missed})
+        for out, count in missed.items():
+            click.echo(f"{names[out.installation_id].name}, {out.stream}: {count:,} missed, planned now.")
+        click.echo(f"{looked:,} changes of {name} looked at, {missed.total():,} missed.")
+        if after is not None:
+            click.echo("More were missed than one check plans. Find out why, then check again.")
 
 
 @commands.command("report")

@@ -85,6 +85,7 @@ class Dispatcher:
                 heartbeats.forget_dead()
             if prunes:
                 tasks.add_task(PLATFORM_TENANT, "send", "prune", "daily")
+                tasks.add_task(PLATFORM_TENANT, "send", "check_writes", "daily")
             if folds:
                 tasks.add_task(PLATFORM_TENANT, "send", "fold_volumes", "hourly")
             due = tasks.count_due()

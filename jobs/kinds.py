@@ -32,6 +32,7 @@ KINDS: dict[str, str] = {
     "export_tenant": "jobs.tenant_data:export_tenant",
     "erase_tenant": "jobs.tenant_data:erase_tenant",
     "prune": "jobs.prune:prune",
+    "check_writes": "jobs.missed_writes:check",
     "delete_brought": "jobs.removals:delete_brought",
     "make_export": "jobs.exports:make_export",
     "fold_volumes": "jobs.volumes:fold",

@@ -81,6 +81,8 @@ class InstallationStream(TenantModel):
     fields_checked_at: Mapped[datetime | None] = mapped_column(Timestamp)
     # Records up to this id have been looked at for those the other side lacks, after a full pass; none while that is done.
     missing_after: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+    # Changes after this one are told to this stream; none before its first full pass, which finds what it lacks.
+    told_from: Mapped[uuid.UUID | None] = mapped_column(Uuid)
     # What the dry run predicted of the first run: kind -> [least, most]; empty once that run has kept it.
     promise: Mapped[dict[str, Any] | None] = mapped_column(Json)
 

@@ -33,6 +33,13 @@ class Intent(TenantModel):
     state: Mapped[str] = mapped_column(Text, default="planned", server_default="planned")
     # The record has changed again since this was sent: another one follows it.
     again: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
+    # The newest change of its record that this carries, as the journal has it: what the installation has handled.
+    handled_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+    # How many changes were told while it waited: they are one write. `told_since`: how many while it was being sent.
+    told: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
+    told_since: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    # What was told had been carried already by the write before.
+    repeated: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
     # Who made the change that this carries over.
     cause: Mapped[str] = mapped_column(Text, default="", server_default="")
     fields: Mapped[list[str]] = mapped_column(Json, default=list, server_default="[]")
@@ -71,6 +78,10 @@ class Intent(TenantModel):
                 "ix_intents_settled", "tenant_id", "installation_id", "settled_at",
                 postgresql_include=["state", "stream", "operation"],
                 postgresql_where=text("settled_at is not null"),
+            ),
+            Index(
+                "ix_intents_told", "tenant_id", "installation_id", "settled_at",
+                postgresql_include=["told", "repeated"], postgresql_where=text("told > 1 or repeated"),
             ),
             CheckConstraint("operation in ('decide', 'create', 'update', 'delete')", name="operation"),
             CheckConstraint(

@@ -89,7 +89,7 @@ def send_again(tenant_id: uuid.UUID, failed_id: uuid.UUID) -> None:
         .values(state="dropped")
     )  # fmt: skip
     out = Out(failed.installation_id, failed.stream)
-    intents.plan(connection(), tenant_id, [(out, failed.record_id)], cause="Sent again after a lost answer")
+    intents.plan(connection(), tenant_id, [(out, failed.record_id)], cause="Sent again after a lost answer", told=0)
     audit.write(
         tenant_id, "failed_record.sent_again", "failed_record", str(failed_id), failed.title,
         installation_id=failed.installation_id,

@@ -168,7 +168,7 @@ def _retry(tenant_id: uuid.UUID, installation_id: uuid.UUID, *which: ColumnEleme
 
 def _plan(tenant_id: uuid.UUID, installation_id: uuid.UUID, rows: list[tuple[str, uuid.UUID | None]]) -> None:
     outs = [(Out(installation_id, stream), record_id) for stream, record_id in rows if record_id]
-    intents.plan(connection(), tenant_id, outs, cause="Tried again")
+    intents.plan(connection(), tenant_id, outs, cause="Tried again", told=0)
 
 
 def ignore(tenant_id: uuid.UUID, failed_id: uuid.UUID) -> FailedRecord:

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from app.arrays import blobs, texts, uuids
-from app.services import intents, page_deletes, page_writes, problems
+from app.services import handled_changes, intents, page_deletes, page_writes, problems
+from app.services.handled_changes import HANDLED, NOTHING, Carried, newest_of, packed
 from app.services.intent_failures import Refusal, refuse
 from app.services.page_context import Out, PageContext
 from app.services.page_writes import Raw, as_json
@@ -79,7 +80,7 @@ def claim(sql: Raw, context: PageContext, abilities: Abilities, *, limit: int = 
     """
     _repeat_doubtful(sql, context)
     rows = sql.execute(
-        "SELECT id, record_id, operation, state, values, payload, sent_at, tries FROM intents WHERE tenant_id = %b "
+        "SELECT id, record_id, operation, state, values, payload, sent_at, tries, told_since FROM intents WHERE tenant_id = %b "
         "AND installation_id = %b AND stream = %b AND state IN ('planned', 'in_doubt') "
         "AND due_at <= clock_timestamp() ORDER BY due_at, id LIMIT %b FOR UPDATE SKIP LOCKED",
         (context.tenant_id, context.installation_id, context.stream, limit),
@@ -89,7 +90,6 @@ def claim(sql: Raw, context: PageContext, abilities: Abilities, *, limit: int = 
     planned = [(row[0], row[1], row[2] == "create") for row in rows if row[3] == "planned"]
     if planned:
         sending += _decide(sql, context, abilities, planned)
-    _mark_sent(sql, context, [item for item in sending if not item.doubt])
     return sending
 
 
@@ -100,7 +100,8 @@ def _still_doubtful(sql: Raw, context: PageContext, doubts: Sequence[Any]) -> li
     if found:
         _drop(sql, context, [_Dropped(row[0], "It was found there.", context.mapping_version) for row in found])
         here = Out(context.installation_id, context.stream)
-        intents.plan(sql, context.tenant_id, [(here, row[1]) for row in found], cause="An answer was lost")
+        told = {row[1]: row[8] for row in found}
+        intents.plan(sql, context.tenant_id, [(here, row[1]) for row in found], cause="An answer was lost", told=told)
     return [
         Sending(row[0], row[1], "create", None, None, row[4], row[5], first_sent_at=row[6], tries=row[7], doubt=True)
         for row in doubts
@@ -113,11 +114,13 @@ def _repeat_doubtful(sql: Raw, context: PageContext) -> None:
     rows = sql.execute(
         "UPDATE intents SET state = 'dropped', error_code = 'answer_lost', settled_at = now(), again = false "
         "WHERE tenant_id = %b AND installation_id = %b AND stream = %b AND state = 'in_doubt' "
-        "AND operation IN ('update', 'delete') AND due_at <= clock_timestamp() RETURNING record_id",
+        "AND operation IN ('update', 'delete') AND due_at <= clock_timestamp() "
+        "RETURNING record_id, told_since",
         (context.tenant_id, context.installation_id, context.stream),
     ).fetchall()
     here = Out(context.installation_id, context.stream)
-    intents.plan(sql, context.tenant_id, [(here, row[0]) for row in rows], cause="An answer was lost")
+    told = dict(rows)
+    intents.plan(sql, context.tenant_id, [(here, row[0]) for row in rows], cause="An answer was lost", told=told)
 
 
 def hold_deletes(sql: Raw, context: PageContext) -> None:
@@ -134,8 +137,8 @@ def hold_deletes(sql: Raw, context: PageContext) -> None:
     candidates, live = (row[0] if row else 0), page_deletes.count_live(sql, context)
     if context.delete_policy == "mirror" and judge(candidates, live, confirmed=False).ask:
         sql.execute(
-            "UPDATE intents SET state = 'parked', error_code = 'deletes_ask', settled_at = clock_timestamp() "  # noqa: S608  # constants only
-            f"WHERE tenant_id = %b AND id IN (SELECT n.id {due})",
+            "UPDATE intents SET state = 'parked', error_code = 'deletes_ask', settled_at = clock_timestamp(), "  # noqa: S608  # constants only
+            f"handled_id = {newest_of('intents')} WHERE tenant_id = %b AND id IN (SELECT n.id {due})",
             (context.tenant_id, *place),
         )
         problems.open_problem(
@@ -151,7 +154,7 @@ def _decide(
 ) -> list[Sending]:
     ids = list({record_id for _, record_id, _ in planned})
     # Not locked: whoever changes one now waits for its intent, which is held, and has it written again.
-    held = page_writes.hold_records(sql, context, ids, lock=False)
+    held, by_record = handled_changes.read(sql, context, ids)
     ties, counts, unsure = _ties(sql, context, ids), _writes_last_hour(sql, context, ids), _unsure(sql, context, ids)
     undone = _deleted_by_undo(sql, context, [name for name in ties if name in held and held[name].deleted])
     here_only = replace(abilities, mirror_deletes=False)
@@ -184,8 +187,10 @@ def _decide(
         else:
             made = _make(context, intent_id, record_id, record, todo)
             sending.append(made) if isinstance(made, Sending) else refused.append(made)
-    _drop(sql, context, dropped)
-    refuse(sql, context, refused)
+    carried = {intent_id: by_record[record_id] for intent_id, record_id, _ in planned if record_id in by_record}
+    _drop(sql, context, dropped, carried)
+    refuse(sql, context, refused, carried)
+    _mark_sent(sql, context, sending, carried)
     return sending
 
 
@@ -295,16 +300,21 @@ class _Dropped:
     over: bool = True
 
 
-def _drop(sql: Raw, context: PageContext, dropped: Sequence[_Dropped]) -> None:
+def _drop(
+    sql: Raw, context: PageContext, dropped: Sequence[_Dropped], carried: Mapping[uuid.UUID, Carried] = NOTHING
+) -> None:
     if dropped:
         sql.execute(
-            "UPDATE intents n SET state = 'dropped', error_message = t.m, mapping_version = nullif(t.v, '')::int, "
-            "settled_at = clock_timestamp(), again = false FROM unnest(%b::uuid[], %b::text[], %b::text[]) "
-            "AS t(i, m, v) WHERE n.tenant_id = %b AND n.id = t.i",
+            "UPDATE intents n SET state = 'dropped', error_message = t.m, "  # noqa: S608  # constants only
+            "mapping_version = nullif(t.v, '')::int, "
+            f"settled_at = clock_timestamp(), again = false, {HANDLED} "
+            "FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[]) "
+            "AS t(i, m, v, handled, repeated) WHERE n.tenant_id = %b AND n.id = t.i",
             (
                 uuids([item.intent_id for item in dropped]),
                 texts([item.reason for item in dropped]),
                 texts([str(item.version or "") for item in dropped]),
+                *packed([item.intent_id for item in dropped], carried),
                 context.tenant_id,
             ),
         )
@@ -318,22 +328,26 @@ def _drop(sql: Raw, context: PageContext, dropped: Sequence[_Dropped]) -> None:
         )  # fmt: skip
 
 
-def _mark_sent(sql: Raw, context: PageContext, sending: Sequence[Sending]) -> None:
+def _mark_sent(
+    sql: Raw, context: PageContext, sending: Sequence[Sending], carried: Mapping[uuid.UUID, Carried]
+) -> None:
     if not sending:
         return
     sql.execute(
-        "UPDATE intents n SET state = 'sent', operation = t.o, external_id = nullif(t.e, ''), "
+        "UPDATE intents n SET state = 'sent', "  # noqa: S608  # constants only
+        "operation = t.o, external_id = nullif(t.e, ''), "
         "version = nullif(t.v, ''), fields = t.f::jsonb, values = t.a::jsonb, payload = t.p::jsonb, sent_hash = t.h, "
         "answer_hash = NULL, echoed_at = NULL, mapping_version = %b::int, again = false, tries = n.tries + 1, "
-        "sent_at = clock_timestamp() "
-        "FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::bytea[]) "
-        "AS t(i, o, e, v, f, a, p, h) WHERE n.tenant_id = %b AND n.id = t.i",
+        f"sent_at = clock_timestamp(), {HANDLED} "
+        "FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::bytea[], "
+        "%b::text[], %b::text[]) AS t(i, o, e, v, f, a, p, h, handled, repeated) WHERE n.tenant_id = %b AND n.id = t.i",
         (
             context.mapping_version, uuids([item.id for item in sending]), texts([item.operation for item in sending]),
             texts([item.external_id or "" for item in sending]), texts([item.version or "" for item in sending]),
             texts([as_json(sorted(item.values)) for item in sending]),
             texts([as_json(dict(item.values)) for item in sending]),
             texts([as_json(dict(item.payload)) for item in sending]),
-            blobs([hash_of(item.values, item.values) for item in sending]), context.tenant_id,
+            blobs([hash_of(item.values, item.values) for item in sending]),
+            *packed([item.id for item in sending], carried), context.tenant_id,
         ),
     )  # fmt: skip

@@ -1,12 +1,13 @@
 """Writes that the other side refuses or that cannot be made: kept among the failed records, retried alone."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.arrays import texts, uuids
 from app.ids import raw_ids
 from app.services import fleet
+from app.services.handled_changes import HANDLED, NOTHING, Carried, packed
 from app.services.page_context import PageContext
 from app.services.page_writes import Raw
 from app.sync.retry import RECORD_DELAYS
@@ -41,21 +42,26 @@ class Refusal:
         return (self.message or SENTENCES.get(self.code, "The other side refuses this record."))[:500]
 
 
-def refuse(sql: Raw, context: PageContext, refusals: Sequence[Refusal]) -> None:
+def refuse(
+    sql: Raw, context: PageContext, refusals: Sequence[Refusal], carried: Mapping[uuid.UUID, Carried] = NOTHING
+) -> None:
     """Settle writes as rejected or parked, and list their records among the failed ones with growing pauses.
 
     A record that has changed while it was refused may be good by now: intent_outcomes.again_after has it written again.
+    `carried`: what those that were not sent would have carried.
     """
     if not refusals:
         return
     states = texts(["parked" if item.parks else "rejected" for item in refusals])
     sql.execute(
-        "UPDATE intents n SET state = t.s, error_code = t.c, error_message = t.m, mapping_version = %b::int, "
-        "settled_at = clock_timestamp(), again = n.again AND t.s = 'rejected' FROM unnest(%b::uuid[], %b::text[], "
-        "%b::text[], %b::text[]) AS t(i, s, c, m) WHERE n.tenant_id = %b AND n.id = t.i",
+        "UPDATE intents n SET state = t.s, error_code = t.c, error_message = t.m, mapping_version = %b::int, "  # noqa: S608  # constants only
+        f"settled_at = clock_timestamp(), again = n.again AND t.s = 'rejected', {HANDLED} "
+        "FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[]) "
+        "AS t(i, s, c, m, handled, repeated) WHERE n.tenant_id = %b AND n.id = t.i",
         (
             context.mapping_version, uuids([item.intent_id for item in refusals]), states,
-            texts([item.code for item in refusals]), texts([item.sentence for item in refusals]), context.tenant_id,
+            texts([item.code for item in refusals]), texts([item.sentence for item in refusals]),
+            *packed([item.intent_id for item in refusals], carried), context.tenant_id,
         ),
     )  # fmt: skip
     _list_failed(sql, context, list({item.place: item for item in refusals}.values()))

@@ -60,7 +60,7 @@ def confirm(sql: Raw, context: PageContext, answers: Sequence[Answer]) -> None:
             runs.queue_read(context.tenant_id, context.installation_id, context.stream, str(answer.written.id))
     # What was deleted by another side while it was written is to go there as well.
     here, dead = Out(context.installation_id, context.stream), [name for name, record in held.items() if record.deleted]
-    intents.plan(sql, context.tenant_id, [(here, name) for name in dead], cause=context.writer)
+    intents.plan(sql, context.tenant_id, [(here, name) for name in dead], cause="Deleted meanwhile", told=0)
 
 
 def _settle(context: PageContext, answer: Answer, record: Held | None) -> Settled:
@@ -180,9 +180,12 @@ def put_back(
     `absent` counts a search that found nothing; when enough have, the write is planned anew and the count with it.
     """
     if ids:
+        # What is decided anew carries what was told meanwhile as well.
+        joined = "told = told + told_since, told_since = 0, " if state == "planned" else ""
         tries = "tries" if not absent else "0" if state == "planned" else "tries + 1"
         sql.execute(
-            f"UPDATE intents SET state = %b, due_at = clock_timestamp() + make_interval(secs => %b), tries = {tries} "  # noqa: S608  # constants
+            f"UPDATE intents SET state = %b, due_at = clock_timestamp() + make_interval(secs => %b), {joined}"  # noqa: S608  # constants
+            f"tries = {tries} "
             "WHERE tenant_id = %b AND id = ANY(%b) AND state IN ('sent', 'in_doubt')",
             (state, float(seconds), context.tenant_id, uuids(ids)),
         )
@@ -203,14 +206,16 @@ def go_on(sql: Raw, context: PageContext, written: Sequence[Sending]) -> None:
     """Plan anew what has changed again while it was being written, or waits to be written to another record as well."""
     again_after(sql, context, [item.id for item in written])
     here = Out(context.installation_id, context.stream)
-    intents.plan(sql, context.tenant_id, [(here, item.record_id) for item in written if item.more], cause="")
+    intents.plan(sql, context.tenant_id, [(here, item.record_id) for item in written if item.more], cause="", told=0)
 
 
 def again_after(sql: Raw, context: PageContext, ids: Sequence[uuid.UUID]) -> None:
     """Plan anew what has changed again while it was being written, or refused."""
     rows = sql.execute(
-        "UPDATE intents SET again = false WHERE tenant_id = %b AND id = ANY(%b) AND again RETURNING record_id, cause",
+        "UPDATE intents SET again = false WHERE tenant_id = %b AND id = ANY(%b) AND again "
+        "RETURNING record_id, cause, told_since",
         (context.tenant_id, uuids(ids)),
     ).fetchall()
     here = Out(context.installation_id, context.stream)
-    intents.plan(sql, context.tenant_id, [(here, row[0]) for row in rows], cause=rows[0][1] if rows else "")
+    cause, told = rows[0][1] if rows else "", {row[0]: row[2] for row in rows}
+    intents.plan(sql, context.tenant_id, [(here, row[0]) for row in rows], cause=cause, told=told)

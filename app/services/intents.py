@@ -1,7 +1,7 @@
 """Writes to the other side: planned in the transaction that changes a record, so that none is ever lost."""
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from app.db import db, write
 from app.ids import raw_ids
 from app.models.installations import Installation, InstallationStream
 from app.models.intents import Intent
-from app.models.records import Record
+from app.models.records import Change, Record
 from app.services import problems, tasks, vendor_hosts
 from app.services.page_context import Out, PageContext
 from app.services.page_writes import LINKS_OF, Raw, connection
@@ -61,26 +61,32 @@ _LAST = uuid.UUID(int=2**128 - 1)
 
 
 def plan(
-    sql: Raw, tenant_id: uuid.UUID, rows: Iterable[tuple[Out, uuid.UUID]], *, cause: str, operation: str = "decide"
-) -> None:
+    sql: Raw, tenant_id: uuid.UUID, rows: Iterable[tuple[Out, uuid.UUID]], *, cause: str, operation: str = "decide",
+    told: int | Mapping[uuid.UUID, int] = 1,
+) -> None:  # fmt: skip
     """Plan a write of each record to each stream, once however often it is planned, and wake the workers.
 
     What is to be written is decided when it is sent: a record that changes ten times is written once. The operation
-    `create` says that a record which was deleted there is to be made again.
+    `create` says that a record which was deleted there is to be made again. `told`: how many changes are told by it, of
+    all records or by record; 0 where it is a write that is made again.
     """
     rows = list(dict.fromkeys(rows))
     if not rows:
         return
     sql.execute(
-        "INSERT INTO intents (tenant_id, id, installation_id, stream, record_id, cause, operation) "  # noqa: S608  # constants only
-        "SELECT %b, i, n, s, r, %b, %b FROM unnest(%b::uuid[], %b::uuid[], %b::text[], %b::uuid[]) AS t(i, n, s, r) "
+        "INSERT INTO intents (tenant_id, id, installation_id, stream, record_id, cause, operation, told) "  # noqa: S608  # constants only
+        "SELECT %b, i, n, s, r, %b, %b, c::int "
+        "FROM unnest(%b::uuid[], %b::uuid[], %b::text[], %b::uuid[], %b::text[]) AS t(i, n, s, r, c) "
         f"ON CONFLICT (tenant_id, installation_id, stream, record_id) WHERE {_LIVE} DO UPDATE SET "
+        "told = intents.told + CASE WHEN intents.state = 'planned' THEN excluded.told ELSE 0 END, "
+        "told_since = intents.told_since + CASE WHEN intents.state = 'planned' THEN 0 ELSE excluded.told END, "
         "again = intents.again OR intents.state <> 'planned', due_at = least(intents.due_at, now()), "
         "operation = CASE WHEN excluded.operation = 'create' AND intents.state = 'planned' THEN 'create' "
         "ELSE intents.operation END",
         (
             tenant_id, cause[:200], operation, uuids(raw_ids(len(rows))), uuids([out.installation_id for out, _ in rows]),
             texts([out.stream for out, _ in rows]), uuids([record_id for _, record_id in rows]),
+            texts([str(told if isinstance(told, int) else told.get(record_id, 0)) for _, record_id in rows]),
         ),
     )  # fmt: skip
     for installation_id in sorted({out.installation_id for out, _ in rows}):
@@ -90,7 +96,11 @@ def plan(
 def drop_planned(tenant_id: uuid.UUID, record_ids: Sequence[uuid.UUID], *, reason: str) -> None:
     """Drop what is planned of records and not yet sent; what is being sent is not followed by another write."""
     mine = update(Intent).where(Intent.tenant_id == tenant_id, Intent.record_id.in_(record_ids))
-    dropped = {"state": "dropped", "error_message": reason[:500], "settled_at": now(), "again": False}
+    newest = select(Change.id).where(Change.tenant_id == tenant_id, Change.record_id == Intent.record_id)
+    handled = newest.order_by(Change.id.desc()).limit(1).scalar_subquery()
+    dropped = {
+        "state": "dropped", "error_message": reason[:500], "settled_at": now(), "again": False, "handled_id": handled,
+    }  # fmt: skip
     write(mine.where(Intent.state == "planned").values(dropped))
     write(mine.where(Intent.state.in_(("sent", "in_doubt"))).values(again=False))
 
@@ -119,7 +129,13 @@ def plan_missing(sql: Raw, context: PageContext, after: uuid.UUID, *, look_at: i
     ).fetchone()
     upto = last[0] if last else _LAST
     rows = list_missing(sql, context, but=(), after=after, upto=upto, limit=look_at)
-    plan(sql, context.tenant_id, [(context.out, row[0]) for row in rows], cause=f"First sync with {context.writer}")
+    plan(
+        sql,
+        context.tenant_id,
+        [(context.out, row[0]) for row in rows],
+        cause=f"First sync with {context.writer}",
+        told=0,
+    )
     return upto if last else None
 
 

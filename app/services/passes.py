@@ -5,6 +5,7 @@ from dataclasses import fields
 
 from app.clock import now
 from app.db import db
+from app.ids import new_id
 from app.models.installations import Installation, InstallationStream, Mapping
 from app.models.runs import PassPage, Run, RunStream
 from app.services import intents, page_deletes, page_failures, page_writes, promises, stream_fields
@@ -115,7 +116,9 @@ def finish_pass(context: PageContext, run_stream: RunStream, next_since: str | N
         promises.check_pass(page_writes.connection(), context, counts_of(run_stream))
         installed.promise = None
         # The first pass, and the first after the way of reading has changed, proves nothing gone.
-        if installed.last_complete_at is not None:
+        if installed.last_complete_at is None:
+            installed.told_from = new_id()
+        else:
             run_stream.deleted += _delete_missing(context, run_stream)
         installed.last_complete_at = now()
         installed.full_pass_due = installed.mapping_version != run_stream.mapping_version

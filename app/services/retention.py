@@ -35,7 +35,7 @@ NUMBERED = (Run, Conflict, Problem, Subscription)
 
 
 def list_tenants(*, after: uuid.UUID | None = None) -> list[uuid.UUID]:
-    """Return the ids of all tenants in order, or of those after one; for the pruning task only."""
+    """Return the ids of all tenants in order, or of those after one; for the daily tasks only."""
     query = text("SELECT tenant_id FROM lookup_tenants() WHERE CAST(:after AS uuid) IS NULL OR tenant_id > :after")
     return list(db.session.scalars(query, {"after": after}))
 

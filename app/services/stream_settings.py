@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from app.ids import new_id
 from app.models.connections import Connection
 from app.models.installations import InstallationStream
 from app.services import full_passes, mappings
@@ -115,7 +116,7 @@ def save(
     one_way = {"in": "theirs", "out": "ours"}
     installed.conflict_policy = one_way.get(wanted.direction, wanted.conflict_policy)
     if wanted.direction != installed.direction:
-        installed.direction, installed.full_pass_due = wanted.direction, True
+        installed.direction, installed.full_pass_due, installed.told_from = wanted.direction, True, new_id()
         if flows(wanted.direction, "out"):
             _open_ways(installed, fields, user_id)
     content = mappings.get_content(tenant_id, installation_id, stream)

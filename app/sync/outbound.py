@@ -65,7 +65,7 @@ def decide(
     if record.deleted:
         return _decide_delete(live, abilities)
     if left_out:
-        return Todo("drop", reason=left_out)
+        return Todo("drop", reason=f"Left out by your filter: {left_out}.")
     if not live:
         if unsure and not again:
             return Todo("drop", reason="It may have been created there already.")

@@ -123,8 +123,8 @@ def send(installation_id: uuid.UUID) -> Response:
         raise ConflictError(f"These records do not flow into {installation.name}.", fix="Change the direction first.")
     with transaction():
         intents.plan(
-            page_writes.connection(), who.tenant_id, [(place, record.id)], cause=who.user.name,
-            operation="create" if request.form.get("again") else "decide",
+            page_writes.connection(), who.tenant_id, [(place, record.id)], cause=f"{who.user.name}, who had it sent",
+            operation="create" if request.form.get("again") else "decide", told=0,
         )  # fmt: skip
     flash(f"It is sent to {installation.name} now.")
     return _back(installation_id)

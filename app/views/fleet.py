@@ -3,14 +3,16 @@
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, request
 from werkzeug.wrappers import Response
 
 from app.access import requires_staff, viewer
+from app.clock import now
 from app.htmx import render
-from app.services import breakers, delivery_log, fleet, installation_list, problems, support_grants
+from app.services import breakers, delivery_log, fleet, handled_changes, installation_list, problems, support_grants
 from app.tenancy import bind_tenant
 from app.transaction import transaction
 
@@ -40,10 +42,12 @@ def show(tenant_id: uuid.UUID) -> Response:
         after = request.args.get("after", type=uuid.UUID)
         found = installation_list.list_page(tenant_id, installation_list.Filters(), after=after)
         open_ones, count = problems.list_open(tenant_id, limit=_SIZE), problems.count_open(tenant_id)
+        shown = [item.installation.id for item in found.overviews]
+        told = handled_changes.count(tenant_id, shown, now() - timedelta(days=1))
         deliveries = delivery_log.list_recent(tenant_id)
         places = installation_list.by_id(tenant_id, {home for _, home in deliveries if home})
     return render(
-        "fleet/show.html", grant=grant, overviews=found.overviews, after=found.after, problems=open_ones, count=count,
+        "fleet/show.html", grant=grant, overviews=found.overviews, after=found.after, told=told, problems=open_ones, count=count,
         deliveries=deliveries, names={key: item.name for key, item in places.items()},
     )  # fmt: skip
 

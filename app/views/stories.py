@@ -88,12 +88,13 @@ class Teller:
         told = Told(title, tone)
         if row.error_message:
             told.notes.append(row.error_message)
+        told.notes += _carries(row)
         if row.operation == "create" and row.external_id:
             told.notes.append(f"its id there is {row.external_id}")
         if row.fields and row.state != "confirmed":
             told.notes.append(names)
         if row.cause:
-            told.notes.append(f"after a change by {row.cause}")
+            told.notes.append(f"after a change by {row.cause}" if row.told else row.cause)
         if row.mapping_version and row.state != "dropped":
             told.notes.append(f"mapping version {row.mapping_version}")
         if row.tries > 1:
@@ -165,3 +166,10 @@ class Teller:
 
     def _end(self, _event: Event, row: Link, vendor: str) -> Told:
         return Told(f"Gone in {vendor}, {row.external_id}", notes=["the link has ended"])
+
+
+def _carries(row: Intent) -> list[str]:
+    """Return how many changes a write stands for, where that is not one."""
+    notes = [f"carries {row.told} changes"] if row.told > 1 else []
+    notes += [f"{row.told_since} changed again while it was sent"] if row.told_since and row.again else []
+    return [*notes, "told again of what the write before had carried"] if row.repeated else notes

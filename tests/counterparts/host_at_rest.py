@@ -1,9 +1,11 @@
 """Both sides brought to rest after anything may have happened, and what must hold then."""
 
 import json
+import uuid
 from collections import Counter
 from typing import Any
 
+from app.services import missed_writes
 from tests.counterparts.faulty_kinto import POISON
 from tests.counterparts.host_sides import HostSides
 
@@ -90,6 +92,12 @@ class HostAtRest:
         self.check_unlinked()
         self.check_twins()
         self.check_values()
+        self.check_handled()
+
+    def check_handled(self) -> None:
+        """Each change of one side has been handled by the other: the check of write-back finds nothing."""
+        looked = self.sides.act(lambda: missed_writes.look(self.sides.tenant_id, uuid.UUID(int=0), limit=100_000))
+        assert looked.missed == {}
 
     def check_failed(self) -> None:
         """Only what is bad has failed, and of it each, so nothing else was held up by it."""
