@@ -96,7 +96,7 @@ class Settings(BaseModel):
     keep_conflicts_days: int = Field(90, ge=1, description="Settled conflicts are kept this long.")
     keep_failed_records_days: int = Field(30, ge=1, description="Resolved failed records are kept this long.")
     keep_exports_hours: int = Field(
-        24, ge=1, le=720, description="An export of an installation can be fetched this long."
+        24, ge=1, le=720, description="An export of an installation or of a tenant can be fetched this long."
     )
     keep_sessions_days: int = Field(7, ge=1, description="Ended sessions and one-time links are kept this long.")
 

@@ -11,7 +11,7 @@ import orjson
 from flask.cli import AppGroup
 
 from app.errors import AppError
-from app.services import api_keys, erasures, installation_list, missed_writes, tenant_exports, tenants
+from app.services import api_keys, erasures, exports, installation_list, missed_writes, tenants
 from app.services.audit import Actor, current_actor
 from app.services.page_context import Out
 from app.tenancy import PLATFORM_TENANT, bind_tenant
@@ -54,21 +54,21 @@ def export(slug: str, file: Path | None) -> None:
     with _bound(slug) as (tenant_id, name):
         target = file or Path(f"{slug}.zip")
         with transaction():
-            made = tenant_exports.request(tenant_id, queue=False)
+            made = exports.request(tenant_id, queue=False)
         export_id, more = made.id, True
         while more:
             with transaction():
-                more = tenant_exports.work(tenant_id, export_id)
+                more = exports.work(tenant_id, export_id)
         with transaction():
-            ready = tenant_exports.open_ready(tenant_id, export_id)
+            ready = exports.open_ready(tenant_id, None, export_id)
         with target.open("wb") as out:
             for number in range(ready.parts):
                 with transaction():
-                    content = tenant_exports.read_part(tenant_id, export_id, number)
+                    content = exports.read_part(tenant_id, export_id, number)
                 out.write(content)
         target.chmod(0o600)
         with transaction():
-            tenant_exports.remove(tenant_id, export_id)
+            exports.remove(tenant_id, None, export_id)
         click.echo(f"{ready.done:,} rows of {name} are in {target}.")
 
 

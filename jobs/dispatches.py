@@ -19,7 +19,8 @@ from flask import current_app
 
 from app import log
 from app.clock import now
-from app.services import dispatch_claims, subscriptions, tasks
+from app.models.events import Subscription
+from app.services import dispatch_claims, signing_secrets, tasks
 from app.services.dispatch_claims import Claimed, Result
 from app.services.fan_out import message_id
 from app.services.tasks import Again, Done, LeasedTask, Outcome
@@ -172,7 +173,7 @@ class Sender:
         wanted: dict[uuid.UUID, int] = {}
         due = [row for row in dispatch_claims.list_due(self._tenant_id) if row.id not in self._given_up]
         fresh = [row.id for row in due if row.id not in self._endpoints]
-        opened = subscriptions.open_secrets(self._tenant_id, fresh) if fresh else {}
+        opened = signing_secrets.open_all(self._tenant_id, Subscription, fresh) if fresh else {}
         for row in due:
             endpoint = self._endpoints.get(row.id)
             if endpoint is None:

@@ -7,7 +7,7 @@ from app.sync.archive import ArchiveFullError
 from app.transaction import transaction
 from jobs.drain import Slice
 
-_TOO_LARGE = "The file would be larger than 4 GB. Ask support for a copy of the data."
+_TOO_LARGE = "The file would be larger than 4 GB. Ask the operators of this marketplace for a copy of the data."
 _BROKEN = "The export could not be made. Make a new one; if that fails as well, tell support."
 
 

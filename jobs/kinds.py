@@ -29,7 +29,6 @@ KINDS: dict[str, str] = {
     "send_notices": "jobs.notices:send_notices",
     "fan_out": "jobs.fan_out:spread",
     "send_dispatches": "jobs.dispatches:send_dispatches",
-    "export_tenant": "jobs.tenant_data:export_tenant",
     "erase_tenant": "jobs.tenant_data:erase_tenant",
     "prune": "jobs.prune:prune",
     "check_writes": "jobs.missed_writes:check",

@@ -58,7 +58,7 @@ def _post(task: LeasedTask, outgoing: Outgoing) -> tuple[Verdict, int | None]:
         body = notice_bodies.webhook_body(
             name, notice.created_at, task.tenant_id, outgoing.tenant, notice.subject, notice.content, settings.base_url
         )
-        headers |= sign(name, at, body, [outgoing.secret] if outgoing.secret else [])
+        headers |= sign(name, at, body, outgoing.secrets)
     client = client_for(outgoing.url, settings.egress_allow)
     status, answer, trouble = None, {}, ""
     try:

@@ -1,49 +1,17 @@
-"""All data of a tenant: into one file, and out of here for good."""
+"""All data of a tenant: out of here for good."""
 
 import uuid
 from datetime import timedelta
 
-from app import log
 from app.clock import now
 from app.models.tenant_data import Erasure
-from app.services import erasures, tasks, tenant_exports, tenant_tables
+from app.services import erasures, tasks, tenant_tables
 from app.services.tasks import Again, Done, LeasedTask, Outcome
-from app.sync.archive import ArchiveFullError
 from app.tenancy import bind_tenant
 from app.transaction import transaction
 from jobs.drain import Slice
 
-_TOO_LARGE = "The file would be larger than 4 GB. Ask the operators of this marketplace for a copy of the data."
-_BROKEN = "The export could not be made. Make a new one; if that fails as well, tell support."
 _LOOK_AGAIN = timedelta(seconds=2)
-_logger = log.logger(__name__)
-
-
-def export_tenant(task: LeasedTask, slice_: Slice) -> Outcome:
-    """Write the export that `ref` names from where the last transaction has left off."""
-    assert task.ref is not None
-    more, message = True, ""
-    try:
-        while more:
-            with transaction():
-                tasks.fence(task, moved=True)
-                more = tenant_exports.work(task.tenant_id, task.ref)
-            if more and slice_.over():
-                return Again(now())
-    except ArchiveFullError:
-        message = _TOO_LARGE
-    except tasks.LeaseLostError:
-        raise
-    except Exception:
-        if task.attempts < task.max_attempts:
-            raise
-        _logger.exception("export failed")
-        message = _BROKEN
-    if message:
-        with transaction():
-            tasks.fence(task)
-            tenant_exports.fail(task.tenant_id, task.ref, message)
-    return Done()
 
 
 def erase_tenant(task: LeasedTask, slice_: Slice) -> Outcome:

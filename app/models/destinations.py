@@ -24,9 +24,8 @@ class Destination(TenantModel):
     name: Mapped[str] = mapped_column(Text)
     # Scheme and host, for people.
     host: Mapped[str] = mapped_column(Text)
-    # The web process may not read these two back: pages do not load them.
+    # The web process may not read it back: pages do not load it.
     url_sealed: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
-    secret_sealed: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
     # problems or action, as people choose for themselves: sync/notices.py.
     preference: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(Text, default="active", server_default="active")

@@ -92,12 +92,16 @@ class Subscription(TenantModel):
         )
 
 
-class SubscriptionSecret(TenantModel):
-    """A signing secret, sealed: only workers open it. During a rotation there are two until the old one expires."""
+class SigningSecret(TenantModel):
+    """The signing secret of a subscription or of a destination, sealed: only workers open it.
 
-    __tablename__ = "subscription_secrets"
+    During a rotation there are two until the old one expires.
+    """
 
-    subscription_id: Mapped[uuid.UUID] = mapped_column(Uuid)
+    __tablename__ = "signing_secrets"
+
+    subscription_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
+    destination_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
     sealed: Mapped[bytes] = mapped_column(LargeBinary)
     expires_at: Mapped[datetime | None] = mapped_column(Timestamp)
 
@@ -105,7 +109,10 @@ class SubscriptionSecret(TenantModel):
     def constraints(cls) -> tuple[Any, ...]:
         return (
             tenant_fk("subscription_id", "subscriptions"),
-            Index("ix_subscription_secrets_subscription", "tenant_id", "subscription_id"),
+            tenant_fk("destination_id", "destinations"),
+            Index("ix_signing_secrets_subscription", "tenant_id", "subscription_id"),
+            Index("ix_signing_secrets_destination", "tenant_id", "destination_id"),
+            CheckConstraint("num_nonnulls(subscription_id, destination_id) = 1", name="owner"),
         )
 
 

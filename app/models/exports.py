@@ -1,4 +1,4 @@
-"""Exports: everything of an installation in one file, which workers write part by part."""
+"""Exports: everything of an installation or of a tenant in one file, which workers write part by part."""
 
 import uuid
 from datetime import datetime
@@ -12,11 +12,14 @@ from app.models.base import Json, TenantModel, Timestamp, db, tenant_fk
 
 
 class Export(TenantModel):
-    """`state`: waiting, working, ready, failed. It goes at `expires_at`, with its parts."""
+    """`state`: waiting, working, ready, failed. It goes at `expires_at`, with its parts.
+
+    Without an installation it holds everything of the tenant.
+    """
 
     __tablename__ = "exports"
 
-    installation_id: Mapped[uuid.UUID] = mapped_column(Uuid)
+    installation_id: Mapped[uuid.UUID | None] = mapped_column(Uuid)
     format: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(Text, default="waiting", server_default="waiting")
     requested_by: Mapped[uuid.UUID | None] = mapped_column(Uuid)
@@ -37,12 +40,13 @@ class Export(TenantModel):
             tenant_fk("installation_id", "installations"),
             # Never two that are being made.
             Index(
-                "uq_exports_live", "tenant_id", "installation_id", unique=True,
+                "uq_exports_live", "tenant_id", "installation_id", unique=True, postgresql_nulls_not_distinct=True,
                 postgresql_where=text("state in ('waiting', 'working')"),
             ),
             Index(None, "tenant_id", "installation_id", "id"),
             CheckConstraint("state in ('waiting', 'working', 'ready', 'failed')", name="state"),
-            CheckConstraint("format in ('csv', 'json')", name="format"),
+            CheckConstraint("format in ('csv', 'json', 'jsonl')", name="format"),
+            CheckConstraint("(installation_id IS NULL) = (format = 'jsonl')", name="whole"),
         )  # fmt: skip
 
 

@@ -16,10 +16,9 @@ from app.errors import ConflictError, InvalidError, NotFoundError
 from app.ids import new_id
 from app.models.accounts import Tenant
 from app.models.destinations import Destination, Notice
-from app.services import audit, subscription_notices, subscriptions, tasks
+from app.services import audit, signing_secrets, subscription_notices, subscriptions, tasks
 from app.services.credentials import ring
 from app.sync.attempts import Verdict, is_given_up, next_delay
-from app.sync.signatures import new_secret
 from app.tenancy import scoped
 
 MOST = 20
@@ -45,7 +44,7 @@ class Outgoing:
     notice: Notice
     kind: str
     url: str
-    secret: str | None
+    secrets: list[str]
     tenant: str
 
 
@@ -81,12 +80,11 @@ def create(tenant_id: uuid.UUID, kind: str, wish: Wish, *, user_id: uuid.UUID) -
         tenant_id=tenant_id, id=new_id(), kind=kind, host=_host_of(wish.url), created_by=user_id, **values,
         url_sealed=b"",
     )  # fmt: skip
-    made.url_sealed = _seal(made, "destination_url", wish.url.strip())
-    secret = new_secret() if kind == "webhook" else None
-    made.secret_sealed = _seal(made, "destination_secret", secret) if secret else None
+    made.url_sealed = _seal(made, wish.url.strip())
     db.session.add(made)
+    db.session.flush()  # The secret refers to it.
     _audit(made, "created", kind=kind, host=made.host)
-    return made, secret
+    return made, signing_secrets.add(made) if kind == "webhook" else None
 
 
 def change(tenant_id: uuid.UUID, destination_id: uuid.UUID, wish: Wish) -> None:
@@ -95,11 +93,20 @@ def change(tenant_id: uuid.UUID, destination_id: uuid.UUID, wish: Wish) -> None:
     for name, value in _checked(wish, need_url=False).items():
         setattr(found, name, value)
     if wish.url.strip():
-        found.url_sealed, found.host = _seal(found, "destination_url", wish.url.strip()), _host_of(wish.url)
+        found.url_sealed, found.host = _seal(found, wish.url.strip()), _host_of(wish.url)
         found.failing_since = found.not_before = None
         _wake(found)
     found.updated_at = now()
     _audit(found, "changed", host=found.host)
+
+
+def rotate(tenant_id: uuid.UUID, destination_id: uuid.UUID) -> str:
+    """Return a new secret of a webhook; the present one signs beside it for a day. ConflictError where none signs."""
+    found = get_destination(tenant_id, destination_id, lock=True)
+    if found.kind != "webhook":
+        raise ConflictError("Messages to Slack are not signed: there is no secret to exchange.")
+    _audit(found, "secret_rotated")
+    return signing_secrets.rotate(found)
 
 
 def enable(tenant_id: uuid.UUID, destination_id: uuid.UUID) -> None:
@@ -184,10 +191,10 @@ def open_next(tenant_id: uuid.UUID, destination_id: uuid.UUID) -> Outgoing | dat
         return None
     if found.not_before and found.not_before > now():
         return found.not_before
-    secret = found.secret_sealed
+    secrets = signing_secrets.open_all(tenant_id, Destination, [found.id])
     return Outgoing(
-        notice, found.kind, _open(found, "destination_url", found.url_sealed),
-        _open(found, "destination_secret", secret) if secret else None,
+        notice, found.kind, _open(found),
+        secrets.get(found.id, []),
         db.session.scalar(select(Tenant.name).where(Tenant.id == tenant_id)) or "",
     )  # fmt: skip
 
@@ -227,12 +234,13 @@ def _switch_off(found: Destination, code: str) -> None:
     write(waiting.values(state="failed", error=_OFF, finished_at=now()))
 
 
-def _seal(found: Destination, field: str, value: str) -> bytes:
-    return ring().seal("token", value.encode(), Seal(found.tenant_id, found.id, field, 1))
+def _seal(found: Destination, url: str) -> bytes:
+    return ring().seal("token", url.encode(), Seal(found.tenant_id, found.id, "destination_url", 1))
 
 
-def _open(found: Destination, field: str, sealed: bytes) -> str:
-    return ring().open("token", sealed, Seal(found.tenant_id, found.id, field, 1)).decode()
+def _open(found: Destination) -> str:
+    sealed = Seal(found.tenant_id, found.id, "destination_url", 1)
+    return ring().open("token", found.url_sealed, sealed).decode()
 
 
 def _host_of(url: str) -> str:

@@ -1,4 +1,4 @@
-"""The files of an export: which there are, what stands in a row of each, and how it is read in batches by keyset."""
+"""The files of an export of an installation: which there are, what stands in a row of each, and how it is read in batches by keyset."""
 
 import csv
 import io
@@ -67,9 +67,9 @@ _TABLES: tuple[tuple[str, TextClause], ...] = (
 )  # fmt: skip
 
 
-def count(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> int:
+def count(tenant_id: uuid.UUID, export: Export) -> int:
     """Return how many rows an export will have, for its progress."""
-    values = {"tenant": tenant_id, "installation": installation_id}
+    values = {"tenant": tenant_id, "installation": export.installation_id}
     return int(db.session.execute(_COUNT, values).scalar_one())
 
 
@@ -110,10 +110,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Text:
-    """A small file that is there in one piece."""
+    """A small file that is made in one piece, when it is its turn."""
 
     name: str
-    content: bytes
+    content: Callable[[], bytes]
 
     def read(self, _after: str | None) -> tuple[list[Row], str | None]:
         """Return no rows, and that there are no more."""
@@ -121,7 +121,7 @@ class Text:
 
     def head(self) -> bytes:
         """Return the file."""
-        return self.content
+        return self.content()
 
     def body(self, _rows: list[Row], *, first: bool) -> bytes:
         """Return nothing more."""
@@ -168,14 +168,16 @@ def _is_number(text: str) -> bool:
 
 def files_of(tenant_id: uuid.UUID, export: Export) -> list[Table | Text]:
     """Return the files of an export in their order; the same for each of its parts, as long as it is made."""
+    assert export.installation_id is not None
+    installation_id = export.installation_id
     types = standings.load_types()
-    scene = standings.load(tenant_id, types, export.installation_id)[0]
-    base = {"tenant": tenant_id, "installation": export.installation_id}
+    scene = standings.load(tenant_id, types, installation_id)[0]
+    base = {"tenant": tenant_id, "installation": installation_id}
     hidden = {name: types.hidden(s.object_type) | set(scene.rules[name].hidden) for name, s in scene.streams.items()}
     found: list[Table | Text] = [
-        Text("README.txt", export_settings.readme(scene, export).encode()),
-        Text("settings.json", _json(export_settings.settings_of(tenant_id, scene))),
-        Text("mapping.json", _json(export_settings.mappings_of(tenant_id, export.installation_id))),
+        Text("README.txt", lambda: export_settings.readme(scene, export).encode()),
+        Text("settings.json", lambda: as_json(export_settings.settings_of(tenant_id, scene))),
+        Text("mapping.json", lambda: as_json(export_settings.mappings_of(tenant_id, installation_id))),
     ]
     for name, stream in scene.streams.items():
         fields = [item.name for item in types.fields.get(stream.object_type, [])]
@@ -186,7 +188,8 @@ def files_of(tenant_id: uuid.UUID, export: Export) -> list[Table | Text]:
     return found
 
 
-def _json(value: Any) -> bytes:
+def as_json(value: Any) -> bytes:
+    """Return a value as a file of JSON that people can read."""
     return orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 

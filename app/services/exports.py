@@ -1,11 +1,11 @@
-"""Exports: everything of an installation in one file, made by a worker, kept for a day, fetched by those who may."""
+"""Exports of an installation or of all of a tenant: one file, made by a worker, kept for a day, fetched by those who may."""
 
 import uuid
 from datetime import timedelta
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import delete, select
+from sqlalchemy import Select, delete, select
 
 from app.clock import now
 from app.config import Settings
@@ -13,7 +13,7 @@ from app.db import db
 from app.errors import ConflictError, NotFoundError
 from app.ids import new_id
 from app.models.exports import Export, ExportPart
-from app.services import audit, export_files, tasks
+from app.services import audit, export_files, tasks, tenant_files
 from app.services.runs import get_installation
 from app.sync.archive import Archive
 from app.tenancy import scoped
@@ -22,22 +22,42 @@ FORMATS = {"csv": "CSV, for spreadsheets", "json": "JSON, for programs"}
 LIVE = ("waiting", "working")
 
 
-def request(tenant_id: uuid.UUID, installation_id: uuid.UUID, form: str, *, user_id: uuid.UUID | None) -> Export:
-    """Have an export made in one of FORMATS; one that is being made already is returned instead of a second one."""
-    installation = get_installation(tenant_id, installation_id)
-    mine = scoped(Export, tenant_id).where(Export.installation_id == installation_id, Export.state.in_(LIVE))
-    live = db.session.scalar(mine)
+def request(
+    tenant_id: uuid.UUID, installation_id: uuid.UUID | None = None, form: str = "csv", *,
+    user_id: uuid.UUID | None = None, queue: bool = True,
+) -> Export:  # fmt: skip
+    """Have an export made, of an installation in one of FORMATS, of all of the tenant without one.
+
+    One that is being made already is returned instead of a second one. Without `queue` no worker makes it: `work` does.
+    """
+    if installation_id is not None:
+        get_installation(tenant_id, installation_id)
+    live = db.session.scalar(_of(tenant_id, installation_id).where(Export.state.in_(LIVE)))
     if live is not None:
         return live
-    who = audit.current_actor.get().name
     made = Export(
-        tenant_id=tenant_id, id=new_id(), installation_id=installation_id, format=form, requested_by=user_id,
-        requested_name=who, expires_at=now() + _kept(), progress={"file": 0, "after": None, "archive": Archive(now()).state},
+        tenant_id=tenant_id, id=new_id(), installation_id=installation_id, requested_by=user_id,
+        format=form if installation_id else "jsonl", requested_name=audit.current_actor.get().name,
+        expires_at=now() + _kept(), progress={"file": 0, "after": None, "archive": Archive(now()).state},
     )  # fmt: skip
     db.session.add(made)
-    audit.write(tenant_id, "export.requested", "installation", str(installation_id), installation.name, format=form)
-    tasks.add_task(tenant_id, "sync", "make_export", str(made.id), ref=made.id)
+    _audit(made, "requested")
+    if queue:
+        tasks.add_task(tenant_id, "sync", "make_export", str(made.id), ref=made.id)
     return made
+
+
+def _of(tenant_id: uuid.UUID, installation_id: uuid.UUID | None) -> Select[Export]:
+    return scoped(Export, tenant_id).where(Export.installation_id == installation_id)
+
+
+def _audit(export: Export, what: str) -> None:
+    tenant_id, installation_id = export.tenant_id, export.installation_id
+    if installation_id is None:
+        audit.write(tenant_id, f"tenant.export_{what}", "tenant", str(tenant_id))
+    else:
+        name = get_installation(tenant_id, installation_id).name
+        audit.write(tenant_id, f"export.{what}", "installation", str(installation_id), name, format=export.format)
 
 
 def _kept() -> timedelta:
@@ -45,26 +65,22 @@ def _kept() -> timedelta:
     return timedelta(hours=settings.keep_exports_hours)
 
 
-def list_exports(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> list[Export]:
-    """Return the exports of an installation that can be fetched or are being made, newest first."""
-    query = scoped(Export, tenant_id).where(Export.installation_id == installation_id, Export.expires_at > now())
+def list_exports(tenant_id: uuid.UUID, installation_id: uuid.UUID | None = None) -> list[Export]:
+    """Return the exports that can be fetched or are being made, newest first."""
+    query = _of(tenant_id, installation_id).where(Export.expires_at > now())
     return list(db.session.scalars(query.order_by(Export.id.desc()).limit(20)))
 
 
-def open_ready(tenant_id: uuid.UUID, installation_id: uuid.UUID, export_id: uuid.UUID) -> Export:
+def open_ready(tenant_id: uuid.UUID, installation_id: uuid.UUID | None, export_id: uuid.UUID) -> Export:
     """Return an export that can be fetched, and write down that it was; NotFoundError when it has expired."""
     found = db.session.scalar(
-        scoped(Export, tenant_id).where(
-            Export.id == export_id, Export.installation_id == installation_id, Export.state == "ready",
-            Export.expires_at > now(),
+        _of(tenant_id, installation_id).where(
+            Export.id == export_id, Export.state == "ready", Export.expires_at > now()
         )
-    )  # fmt: skip
+    )
     if found is None:
         raise NotFoundError("This export is no longer there. Make a new one.")
-    installation = get_installation(tenant_id, installation_id)
-    audit.write(
-        tenant_id, "export.fetched", "installation", str(installation_id), installation.name, format=found.format
-    )
+    _audit(found, "fetched")
     return found
 
 
@@ -80,7 +96,7 @@ def read_part(tenant_id: uuid.UUID, export_id: uuid.UUID, number: int) -> bytes:
     return found
 
 
-def remove(tenant_id: uuid.UUID, installation_id: uuid.UUID, export_id: uuid.UUID) -> None:
+def remove(tenant_id: uuid.UUID, installation_id: uuid.UUID | None, export_id: uuid.UUID) -> None:
     """Delete an export before its time; a worker that makes it finds nothing to do."""
     mine = (Export.tenant_id == tenant_id, Export.installation_id == installation_id, Export.id == export_id)
     db.session.execute(delete(Export).where(*mine))
@@ -91,10 +107,11 @@ def work(tenant_id: uuid.UUID, export_id: uuid.UUID) -> bool:
     made = db.session.scalar(scoped(Export, tenant_id).where(Export.id == export_id).with_for_update())
     if made is None or made.state not in LIVE:
         return False
-    files = {file.name: file for file in export_files.files_of(tenant_id, made)}
+    source: Any = export_files if made.installation_id else tenant_files
+    files = {file.name: file for file in source.files_of(tenant_id, made)}
     progress: dict[str, Any] = dict(made.progress)
     if made.state == "waiting":
-        made.state, made.total = "working", export_files.count(tenant_id, made.installation_id)
+        made.state, made.total = "working", source.count(tenant_id, made)
         progress["names"] = list(files)
     archive = Archive.load(progress["archive"])
     content = b""
@@ -127,6 +144,5 @@ def fail(tenant_id: uuid.UUID, export_id: uuid.UUID, message: str) -> None:
 
 def refuse_when_live(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:
     """Raise ConflictError while an export is being made: what it reads must not go before it is done."""
-    mine = scoped(Export, tenant_id).where(Export.installation_id == installation_id, Export.state.in_(LIVE))
-    if db.session.scalar(mine) is not None:
+    if db.session.scalar(_of(tenant_id, installation_id).where(Export.state.in_(LIVE))) is not None:
         raise ConflictError("An export is being made. Wait until it is ready, fetch it, then go on.")

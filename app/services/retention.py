@@ -17,7 +17,7 @@ from app.models.connect_sessions import ConnectSession
 from app.models.connections import OAuthState
 from app.models.destinations import Notice
 from app.models.endpoints import Delivery, EndpointSecret
-from app.models.events import Dispatch, Event, EventSequence, Subscription
+from app.models.events import Dispatch, Event, EventSequence, SigningSecret, Subscription
 from app.models.exports import Export
 from app.models.installations import Preview
 from app.models.intents import Intent
@@ -25,7 +25,6 @@ from app.models.mails import Mail
 from app.models.records import Change
 from app.models.runs import Conflict, FailedRecord, HttpExchange, Problem, Run
 from app.models.tasks import Task
-from app.models.tenant_data import TenantExport
 from app.services import breakers, idempotency
 from app.tenancy import PLATFORM_TENANT
 
@@ -68,7 +67,7 @@ def _rules(settings: Settings) -> list[tuple[Any, ColumnElement[bool]]]:
         (Task, Task.finished_at < before(settings.keep_tasks_days)),
         (Notice, (Notice.created_at < before(settings.keep_mail_days)) & (Notice.state != "waiting")),
         (Mail, Mail.created_at < before(settings.keep_mail_days)),
-        (TenantExport, TenantExport.expires_at < now()),
+        (SigningSecret, SigningSecret.expires_at < before(1)),
         (Preview, Preview.expires_at < now()),
         (Export, Export.expires_at < now()),
         (OAuthState, OAuthState.expires_at < now()),

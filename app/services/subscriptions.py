@@ -5,9 +5,8 @@ A tenant's own hear of that tenant; those of the platform's tenant are the host'
 
 import ipaddress
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,22 +16,18 @@ from sqlalchemy import Select, func, select, update
 
 from app.clock import now
 from app.config import Settings
-from app.crypto import Seal
 from app.db import db, write
 from app.errors import ConflictError, InvalidError, NotFoundError
 from app.event_types import CHOICES, TEST, TYPES
 from app.ids import new_id
-from app.models.events import Dispatch, Subscription, SubscriptionSecret
-from app.services import audit, fan_out
-from app.services.credentials import ring
+from app.models.events import Dispatch, Subscription
+from app.services import audit, fan_out, signing_secrets
 from app.services.fan_out import Message
 from app.services.page_writes import connection
-from app.sync.signatures import new_secret
 from app.tenancy import scoped
 from connectors.sdk.addresses import is_allowed, is_public
 
 MOST = 50
-OVERLAP = timedelta(hours=24)
 _LONGEST = 2000
 
 
@@ -90,7 +85,7 @@ def create(tenant_id: uuid.UUID, wish: Wish, *, user_id: uuid.UUID | None = None
     db.session.add(made)
     db.session.flush()  # The secret refers to it.
     _audit(made, "created", url=made.url.split("?")[0])
-    return made, _add_secret(made)
+    return made, signing_secrets.add(made)
 
 
 def change(tenant_id: uuid.UUID, subscription_id: uuid.UUID, wish: Wish) -> Subscription:
@@ -110,20 +105,8 @@ def change(tenant_id: uuid.UUID, subscription_id: uuid.UUID, wish: Wish) -> Subs
 def rotate(tenant_id: uuid.UUID, subscription_id: uuid.UUID) -> str:
     """Return a new secret. Messages are signed by both for a day; a secret older than these two ends at once."""
     found = get_subscription(tenant_id, subscription_id, lock=True)
-    mine = (SubscriptionSecret.tenant_id == tenant_id, SubscriptionSecret.subscription_id == subscription_id)
-    ending = update(SubscriptionSecret).where(*mine)
-    write(ending.where(SubscriptionSecret.expires_at.is_not(None)).values(expires_at=now()))
-    write(ending.where(SubscriptionSecret.expires_at.is_(None)).values(expires_at=now() + OVERLAP))
     _audit(found, "secret_rotated")
-    return _add_secret(found)
-
-
-def old_secret_until(tenant_id: uuid.UUID, subscription_id: uuid.UUID) -> datetime | None:
-    """Return until when the secret before the present one is used as well; None when there is no such one."""
-    query = scoped(SubscriptionSecret, tenant_id).where(
-        SubscriptionSecret.subscription_id == subscription_id, SubscriptionSecret.expires_at > now()
-    )
-    return db.session.scalar(query.with_only_columns(SubscriptionSecret.expires_at).limit(1))
+    return signing_secrets.rotate(found)
 
 
 def disable(tenant_id: uuid.UUID, subscription_id: uuid.UUID) -> Subscription:
@@ -162,11 +145,7 @@ def remove(tenant_id: uuid.UUID, subscription_id: uuid.UUID) -> None:
     found = get_subscription(tenant_id, subscription_id, lock=True)
     switch_off(found, "person")
     found.state = "removed"
-    write(
-        update(SubscriptionSecret)
-        .where(SubscriptionSecret.tenant_id == tenant_id, SubscriptionSecret.subscription_id == subscription_id)
-        .values(expires_at=now())
-    )
+    signing_secrets.end(found)
     _audit(found, "removed", url=found.url.split("?")[0])
 
 
@@ -189,36 +168,6 @@ def require_active(subscription: Subscription) -> None:
     """Raise ConflictError unless events are sent to it."""
     if subscription.state != "active":
         raise ConflictError("This subscription is switched off. Switch it on first.", code="not_active")
-
-
-def _add_secret(subscription: Subscription) -> str:
-    secret, secret_id = new_secret(), new_id()
-    sealed = ring().seal("token", secret.encode(), _seal(subscription.tenant_id, secret_id))
-    # Not as an object: the web may not read the column back.
-    db.session.execute(
-        SubscriptionSecret.__table__.insert().values(
-            tenant_id=subscription.tenant_id, id=secret_id, subscription_id=subscription.id, sealed=sealed,
-            created_at=now(),
-        )
-    )  # fmt: skip
-    return secret
-
-
-def open_secrets(tenant_id: uuid.UUID, subscription_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, list[str]]:
-    """Return the secrets that sign now, the newest first, by subscription. Workers only."""
-    query = scoped(SubscriptionSecret, tenant_id).where(
-        SubscriptionSecret.subscription_id.in_(subscription_ids),
-        SubscriptionSecret.expires_at.is_(None) | (SubscriptionSecret.expires_at > now()),
-    )
-    found: dict[uuid.UUID, list[str]] = {}
-    for row in db.session.scalars(query.order_by(SubscriptionSecret.id.desc())):
-        opened = ring().open("token", row.sealed, _seal(tenant_id, row.id)).decode()
-        found.setdefault(row.subscription_id, []).append(opened)
-    return found
-
-
-def _seal(tenant_id: uuid.UUID, secret_id: uuid.UUID) -> Seal:
-    return Seal(tenant_id, secret_id, "subscription_secret", 1)
 
 
 def _audit(subscription: Subscription, what: str, **details: Any) -> None:

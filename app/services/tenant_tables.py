@@ -18,15 +18,14 @@ from app.tenancy import PLATFORM_TENANT
 BATCH = 2000
 ERASED_AT_ONCE = 5000
 NOT_EXPORTED = {
-    "credentials": "Secrets.", "endpoint_secrets": "Secrets.", "subscription_secrets": "Secrets.",
+    "credentials": "Secrets.", "endpoint_secrets": "Secrets.", "signing_secrets": "Secrets.",
     "oauth_states": "Secrets of sign-ins under way.", "idempotency_keys": "Sealed answers of the API.",
     "tasks": "Work of ours under way.", "task_gates": "Work of ours under way.", "previews": "Questions of open pages.",
     "pass_pages": "Work of ours under way.", "intents": "Work of ours under way; its outcome is in the journal of changes.",
     "record_keys": "An index of the records.", "event_sequences": "Counters.", "hints": "What webhooks said, until it is read.",
     "exchanges": "Traffic for support, for some days.", "mails": "Sealed messages, for some days.",
-    "attempts": "Tries of dispatches.", "tenant_exports": "Exports themselves.", "tenant_export_parts": "Exports themselves.",
-    "exports": "Exports themselves.", "export_parts": "Exports themselves.",
-    "erasures": "The platform's own.",
+    "attempts": "Tries of dispatches.",
+    "exports": "Exports themselves.", "export_parts": "Exports themselves.", "erasures": "The platform's own.",
 }  # fmt: skip
 # Headers of webhooks may hold what proves the sender.
 WITHHELD = frozenset({("deliveries", "headers")})

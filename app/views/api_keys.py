@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 from app.access import requires, requires_staff, viewer
 from app.errors import AppError, InvalidError
 from app.forms.api_keys import ApiKeyForm, RotationForm
+from app.forms.refusals import refuse
 from app.htmx import go, render
 from app.services import api_keys
 from app.tenancy import PLATFORM_TENANT, bind_tenant
@@ -72,8 +73,7 @@ def _create(place: _Place) -> Response:
                 created_by=viewer().user.id, scopes=chosen,
             )  # fmt: skip
     except InvalidError as error:
-        for name, sentence in error.fields.items():
-            form[name].errors = [sentence]
+        refuse(form, error)
         return _page(place, form, status=422)
     return _page(place, value=value)
 

@@ -39,6 +39,7 @@ _OTHERS: dict[str, tuple[str, str]] = {
     "destination.enabled": ("player-play", "Switched the destination “{subject}” on"),
     "destination.disabled": ("player-pause", "Switched the destination “{subject}” off"),
     "destination.removed": ("trash", "Removed the destination “{subject}”"),
+    "destination.secret_rotated": ("key", "Made a new signing secret for the destination “{subject}”"),
     "destination.tested": ("send", "Sent a test notification to “{subject}”"),
     "integration.requested": ("mail", "Asked for {subject}"),
     "integration.approved": ("check", "Approved the request for {subject}"),

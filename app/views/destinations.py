@@ -7,12 +7,13 @@ from flask import Blueprint, flash
 from werkzeug.wrappers import Response
 
 from app.access import requires, viewer
-from app.errors import AppError, InvalidError
+from app.errors import AppError, ConflictError
 from app.forms.accounts import NotificationForm
 from app.forms.destinations import DestinationForm
+from app.forms.refusals import refuse
 from app.htmx import go, render, stop_polling
 from app.models.destinations import Destination
-from app.services import accounts, destinations, notices
+from app.services import accounts, destinations, notices, signing_secrets
 from app.services.destinations import Wish
 from app.sync.notices import preference_of
 from app.transaction import transaction
@@ -43,10 +44,7 @@ def _wish(form: DestinationForm) -> Wish:
 
 
 def _refused(form: DestinationForm, error: AppError, row: Destination | None = None) -> Response:
-    fields = error.fields if isinstance(error, InvalidError) else {}
-    for name, sentence in fields.items():
-        form[name].errors = [sentence]
-    return _form_page(form, row, "" if fields else error.message, error.status)
+    return _form_page(form, row, refuse(form, error), error.status)
 
 
 @blueprint.get("/new")
@@ -83,7 +81,7 @@ def _page(destination_id: uuid.UUID, *, secret: str = "", message: str = "", sta
     pending = any(notice.state == "waiting" and not notice.content for notice in log)
     response = render(
         "destinations/show.html", "destinations/_log.html", row=row, log=log, pending=pending, secret=secret,
-        message=message, status=status,
+        old_until=signing_secrets.old_until(row), message=message, status=status,
     )  # fmt: skip
     return response if pending else stop_polling(response)
 
@@ -116,6 +114,17 @@ def change(destination_id: uuid.UUID) -> Response:
 @requires("admin")
 def test(destination_id: uuid.UUID) -> Response:
     return _act(destination_id, destinations.send_test, "A test message is on its way.")
+
+
+@blueprint.post("/<uuid:destination_id>/rotate")
+@requires("admin")
+def rotate(destination_id: uuid.UUID) -> Response:
+    try:
+        with transaction():
+            secret = destinations.rotate(viewer().tenant_id, destination_id)
+    except ConflictError as error:
+        return _page(destination_id, message=error.message, status=409)
+    return _page(destination_id, secret=secret)
 
 
 @blueprint.post("/<uuid:destination_id>/disable")

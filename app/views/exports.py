@@ -1,9 +1,10 @@
-"""The export of an installation: asked for, watched while a worker makes it, fetched part by part."""
+"""The export of an installation: asked for, watched while a worker makes it, fetched part by part. As is a tenant's."""
 
 import re
 import unicodedata
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 from flask import Blueprint, Flask, current_app, flash, request
 from werkzeug.wrappers import Response
@@ -11,6 +12,7 @@ from werkzeug.wrappers import Response
 from app.access import requires, viewer
 from app.extensions import settings
 from app.htmx import go, render, stop_polling
+from app.models.exports import Export
 from app.services import exports
 from app.tenancy import bind_tenant
 from app.transaction import transaction
@@ -23,12 +25,26 @@ blueprint = Blueprint("exports", __name__, url_prefix="/installations/<uuid:inst
 @requires("admin")
 def index(installation_id: uuid.UUID) -> Response:
     found = exports.list_exports(viewer().tenant_id, installation_id)
-    response = render(
-        "exports/index.html", "exports/_list.html", tab="settings", exports=found, formats=exports.FORMATS,
-        keep_hours=settings().keep_exports_hours,
+    address = f"/installations/{installation_id}/export"
+    return render_list(
+        "exports/index.html",
+        found,
+        address,
+        address,
+        tab="settings",
+        formats=exports.FORMATS,
         **open_page(installation_id),
+    )
+
+
+def render_list(template: str, found: list[Export], page: str, address: str, **values: Any) -> Response:
+    """Return a page with its list of exports, which looks again while one is being made; each is under `address`."""
+    live = any(item.state in exports.LIVE for item in found)
+    response = render(
+        template, "exports/_list.html", exports=found, live=live, exports_page=page, exports_address=address,
+        keep_hours=settings().keep_exports_hours, **values,
     )  # fmt: skip
-    return response if any(item.state in exports.LIVE for item in found) else stop_polling(response)
+    return response if live else stop_polling(response)
 
 
 @blueprint.post("")
@@ -55,12 +71,16 @@ def fetch(installation_id: uuid.UUID, export_id: uuid.UUID) -> Response:
     tenant_id, context = viewer().tenant_id, open_page(installation_id)
     with transaction():
         found = exports.open_ready(tenant_id, installation_id, export_id)
-        count, size, made_at = found.parts, found.size, found.created_at
+    return send(found, _plain(context["installation"].name))
+
+
+def send(export: Export, name: str) -> Response:
+    """Return the file of an export, part by part, under a name with the day it was made."""
     flask_app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # the proxy ends with the request
-    response = Response(_parts(flask_app, tenant_id, export_id, count), content_type="application/zip")
-    name = f"{_plain(context['installation'].name)}-{made_at:%Y-%m-%d}.zip"
-    response.headers["content-disposition"] = f'attachment; filename="{name}"'
-    response.headers["content-length"] = str(size)
+    parts = _parts(flask_app, export.tenant_id, export.id, export.parts)
+    response = Response(parts, content_type="application/zip")
+    response.headers["content-disposition"] = f'attachment; filename="{name}-{export.created_at:%Y-%m-%d}.zip"'
+    response.headers["content-length"] = str(export.size)
     return response
 
 

@@ -10,11 +10,12 @@ from flask import Blueprint, flash, request
 from werkzeug.wrappers import Response
 
 from app.access import requires, viewer
-from app.errors import AppError, InvalidError
+from app.errors import AppError
 from app.event_types import NOUNS, TEST, TYPES
+from app.forms.refusals import refuse
 from app.forms.subscriptions import SubscriptionForm
 from app.htmx import go, render, stop_polling
-from app.services import dispatch_claims, dispatches, object_types, subscriptions
+from app.services import dispatch_claims, dispatches, object_types, signing_secrets, subscriptions
 from app.services.dispatches import Selection
 from app.services.subscriptions import Wish
 from app.tenancy import bind_tenant
@@ -72,7 +73,7 @@ def _index(place: Place) -> Response:
         counts = dispatches.count_by_state(tenant_id, [row.id for row in found])
         off = subscriptions.list_switched_off(tenant_id)
     return render(
-        "subscriptions/index.html", place=place, rows=found[:_SIZE], counts=counts, resting=_resting, off=off,
+        "subscriptions/index.html", place=place, rows=found[:_SIZE], counts=counts, off=off,
         older=found[_SIZE - 1].id if len(found) > _SIZE else None,
     )  # fmt: skip
 
@@ -103,10 +104,7 @@ def _wish(form: SubscriptionForm) -> Wish:
 
 
 def _refused(place: Place, form: SubscriptionForm, error: AppError, row: Any = None) -> Response:
-    fields = error.fields if isinstance(error, InvalidError) else {}
-    for name, sentence in fields.items():
-        form[name].errors = [sentence]
-    return _form_page(place, form, row, "" if fields else error.message, error.status)
+    return _form_page(place, form, row, refuse(form, error), error.status)
 
 
 def _create(place: Place) -> Response:
@@ -159,7 +157,7 @@ def _page(
             type=kind if kind in TYPES else "", before=before, limit=_SIZE + 1,
         )  # fmt: skip
         counts = dispatches.count_by_state(tenant_id, [subscription_id])
-        old_until = subscriptions.old_secret_until(tenant_id, subscription_id)
+        old_until = signing_secrets.old_until(row)
     live = not before and any(item.state == "sending" or item.attempts == 0 for item in found if item.state != "failed")
     response = render(
         "subscriptions/show.html", "subscriptions/_log.html", status=status, place=place, row=row, rows=found[:_SIZE],

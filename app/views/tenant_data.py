@@ -6,17 +6,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, Flask, current_app, flash
+from flask import Blueprint, flash
 from werkzeug.wrappers import Response
 
 from app.access import requires, viewer
 from app.errors import AppError, InvalidError, NotFoundError
 from app.extensions import settings
 from app.forms.tenant_data import EraseForm
-from app.htmx import go, render, stop_polling
-from app.services import erasures, tenant_exports, tenants
+from app.htmx import go
+from app.services import erasures, exports, tenants
 from app.tenancy import bind_tenant
 from app.transaction import transaction
+from app.views.exports import render_list, send
 
 
 @dataclass(frozen=True)
@@ -39,48 +40,33 @@ def page(place: Place, form: EraseForm | None = None, message: str = "", status:
     """Return the page; its list of exports looks again while one is being made."""
     with place.bound() as tenant_id:
         tenant = tenants.find(tenant_id)
-        found = tenant_exports.list_exports(tenant_id)
+        found = exports.list_exports(tenant_id)
     if tenant is None:
         raise NotFoundError("There is no such customer.")
-    live = any(item.state in tenant_exports.LIVE for item in found)
-    response = render(
-        "tenant_data/show.html", "tenant_data/_exports.html", place=place, tenant=tenant, exports=found, live=live,
+    return render_list(
+        "tenant_data/show.html", found, place.address, f"{place.address}/exports", place=place, tenant=tenant,
         form=form or EraseForm(formdata=None), message=message, grace=settings().erase_grace_days, status=status,
     )  # fmt: skip
-    return response if live else stop_polling(response)
 
 
 def export(place: Place) -> Response:
     """Have an export made."""
     with place.bound() as tenant_id:
-        tenant_exports.request(tenant_id)
+        exports.request(tenant_id, user_id=viewer().user.id)
     return go(place.address)
 
 
 def fetch(place: Place, export_id: uuid.UUID) -> Response:
     """Return the file, part by part."""
     with place.bound() as tenant_id:
-        found = tenant_exports.open_ready(tenant_id, export_id)
-        count, size, made_at = found.parts, found.size, found.created_at
-    flask_app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # the proxy ends with the request
-    response = Response(_parts(flask_app, place.tenant_id, export_id, count), content_type="application/zip")
-    response.headers["content-disposition"] = f'attachment; filename="patchbay-{made_at:%Y-%m-%d}.zip"'
-    response.headers["content-length"] = str(size)
-    return response
-
-
-def _parts(flask_app: Flask, tenant_id: uuid.UUID, export_id: uuid.UUID, count: int) -> Iterator[bytes]:
-    """Yield the parts; each is read in a context of its own, so nothing is held while the browser is slow."""
-    for number in range(count):
-        with flask_app.app_context(), bind_tenant(tenant_id):
-            content = tenant_exports.read_part(tenant_id, export_id, number)
-        yield content
+        found = exports.open_ready(tenant_id, None, export_id)
+    return send(found, "patchbay")
 
 
 def delete_export(place: Place, export_id: uuid.UUID) -> Response:
     """Delete an export before its time."""
     with place.bound() as tenant_id:
-        tenant_exports.remove(tenant_id, export_id)
+        exports.remove(tenant_id, None, export_id)
     flash("The export is deleted.")
     return go(place.address)
 

@@ -10,6 +10,7 @@ from app.access import requires, viewer
 from app.errors import AppError, InvalidError, NotFoundError
 from app.extensions import settings
 from app.forms.connector_config import config_form
+from app.forms.refusals import refuse
 from app.htmx import go, render, stop_polling
 from app.services import connections, dry_runs, installations, listings
 from app.transaction import transaction
@@ -95,8 +96,7 @@ def connect(installation_id: uuid.UUID) -> Response:
             else:
                 connections.save_credentials(who.tenant_id, connection.id, manifest, plain, sealed, user_id=who.user.id)
     except InvalidError as error:
-        for name, text in error.fields.items():
-            form[name].errors = [text]
+        refuse(form, error)
         return _connect_page(_open(installation_id), form, 422)
     if oauth:
         # Not a redirect: browsers apply form-action to every redirect that follows a form.

@@ -37,7 +37,7 @@ def test_an_export_is_written_by_the_command_itself(desk: Desk, tmp_path: Path) 
         assert "rows of Aldgate Joinery" in said
         assert b"Priya Raman" in zipfile.ZipFile(file).read("tables/records.jsonl")
         assert file.stat().st_mode & 0o077 == 0
-    assert desk.all("SELECT count(*) FROM tenant_exports") == [(0,)]
+    assert desk.all("SELECT count(*) FROM exports") == [(0,)]
     (entry,) = desk.all("SELECT DISTINCT actor FROM audit WHERE action = 'tenant.export_fetched'")
     assert entry == ("Command line",)
 

@@ -79,6 +79,26 @@ def test_a_destination_is_added_and_its_test_shows_what_came_of_it(
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_the_secret_of_a_webhook_is_exchanged(url: str, page: Page, receiver: Receiver) -> None:  # noqa: F811
+    sign_in(page, url)
+    page.goto(f"{url}/notifications/new")
+    page.get_by_label("What it is").select_option("webhook")
+    page.get_by_label("Name").fill("Status board")
+    page.get_by_label("Address").fill(receiver.url)
+    page.get_by_role("button", name="Add the destination").click()
+    first = page.get_by_label("The signing secret").input_value()
+    page.get_by_role("button", name="Make a new secret").click()
+    page.get_by_role("button", name="Make the new secret").click()
+    expect(page.get_by_text("two sign")).to_be_visible()
+    assert page.get_by_label("The signing secret").input_value() != first
+    check_axe(page)
+    page.get_by_role("button", name="Send a test message").click()
+    expect(page.get_by_text("Delivered", exact=True)).to_be_visible()
+    assert len(receiver.messages[0].headers["webhook-signature"].split()) == 2
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 def test_everything_is_taken_along_and_nearly_erased(url: str, page: Page, tmp_path: Path) -> None:  # noqa: F811
     sign_in(page, url)
     page.get_by_role("link", name="Your data").click()

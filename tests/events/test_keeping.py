@@ -33,7 +33,7 @@ def test_a_removed_subscription_goes_with_its_log_after_its_time(bus: Bus) -> No
     assert bus.one("SELECT count(*) FROM dispatches") == 2
     bus.owner.execute("UPDATE subscriptions SET updated_at = now() - interval '31 days'")
     _prune(bus)
-    for table in ("subscriptions", "subscription_secrets", "dispatches", "attempts"):
+    for table in ("subscriptions", "signing_secrets", "dispatches", "attempts"):
         assert bus.one(f"SELECT count(*) FROM {table}") == 0, table
 
 

@@ -96,7 +96,7 @@ def test_off_on_rotated_edited_and_removed(bus: Bus, admin: FlaskClient) -> None
     assert bus.one("SELECT name, types FROM subscriptions") == ("Other", ["run.failed"])
     post(admin, f"{base}/remove", base)
     assert admin.get(base).status_code == 404
-    assert bus.one("SELECT count(*) FROM subscription_secrets WHERE expires_at IS NULL OR expires_at > now()") == 0
+    assert bus.one("SELECT count(*) FROM signing_secrets WHERE expires_at IS NULL OR expires_at > now()") == 0
 
 
 def test_what_failed_is_counted_before_it_is_sent_again(bus: Bus, admin: FlaskClient) -> None:

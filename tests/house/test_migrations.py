@@ -126,3 +126,48 @@ def test_the_models_have_the_check_constraints_that_the_migrations_make(empty: F
         if isinstance(constraint, CheckConstraint)
     }
     assert said == made
+
+
+def test_exports_and_secrets_keep_their_rows_when_their_tables_are_joined(empty: Flask) -> None:
+    """A file that can be fetched stays so; one that is being made begins anew; what signs goes on signing."""
+    flask_migrate.upgrade(revision="0038")
+    tenant = "00000000-0000-0000-0000-000000000001"
+    with db.engine.begin() as connection:
+        connection.exec_driver_sql(f"INSERT INTO tenants (id, name) VALUES ('{tenant}', 'A') ON CONFLICT DO NOTHING")
+        for number, state in ((1, "ready"), (2, "working")):
+            connection.exec_driver_sql(
+                "INSERT INTO tenant_exports (tenant_id, id, state, requested_name, progress, done, parts, size, expires_at) "
+                f"VALUES ('{tenant}', '{number:032}', '{state}', 'Ada', '{{\"file\": 7}}', 9, 1, 3, now())"
+            )
+            connection.exec_driver_sql(f"INSERT INTO tenant_export_parts VALUES ('{tenant}', '{number:032}', 0, 'abc')")
+        connection.exec_driver_sql(
+            "INSERT INTO tasks (tenant_id, id, lane, kind, key, ref) "
+            f"VALUES ('{tenant}', gen_random_uuid(), 'sync', 'export_tenant', '2', '{2:032}')"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO destinations (tenant_id, id, kind, name, host, url_sealed, secret_sealed, preference) "
+            f"VALUES ('{tenant}', '{3:032}', 'webhook', 'D', 'https://a.test', 'u', 'sealed', 'problems')"
+        )
+
+    def told(query: str) -> list[Any]:
+        with db.engine.connect() as connection:
+            return [tuple(row) for row in connection.exec_driver_sql(query)]
+
+    def exports_in(table: str) -> list[Any]:
+        query = (
+            f"SELECT state, done, parts, progress ->> 'file', (SELECT count(*) FROM {table.removesuffix('s')}_parts p "
+        )
+        return told(f"{query} WHERE p.export_id = e.id) FROM {table} e ORDER BY id")
+
+    kept = [("ready", 9, 1, "7", 1), ("waiting", 0, 0, "0", 0)]
+    flask_migrate.upgrade()
+    assert exports_in("exports") == kept
+    assert told("SELECT kind FROM tasks") == [("make_export",)]
+    sealed = "SELECT id = destination_id, destination_id IS NOT NULL, sealed FROM signing_secrets"
+    assert told(sealed) == [(True, True, b"sealed")]
+    flask_migrate.downgrade(revision="0038")
+    assert exports_in("tenant_exports") == kept
+    assert told("SELECT kind FROM tasks") == [("export_tenant",)]
+    assert told("SELECT secret_sealed, state FROM destinations") == [(b"sealed", "active")]
+    flask_migrate.upgrade()
+    assert exports_in("exports") == kept

@@ -39,7 +39,7 @@ MATRIX = {
     "destinations.index": "member",
     **{
         f"destinations.{name}": "admin"
-        for name in ("new", "create", "show", "edit", "change", "test", "disable", "enable", "remove")
+        for name in ("new", "create", "show", "edit", "change", "rotate", "test", "disable", "enable", "remove")
     },
     **{
         f"tenant_data.{name}": role

@@ -8,11 +8,14 @@ from typing import Any
 import psycopg
 import pytest
 from flask import Flask
-from standardwebhooks.webhooks import Webhook
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from app.errors import InvalidError, NotFoundError
-from app.services import destinations, installations, notices
+from app.crypto import Seal
+from app.errors import ConflictError, InvalidError, NotFoundError
+from app.services import destinations, installations, notices, retention
+from app.services.credentials import ring
 from app.services.destinations import Wish
+from app.sync.signatures import new_secret
 from app.tenancy import bind_tenant
 from app.transaction import transaction
 from jobs import drain as drain_module
@@ -81,6 +84,60 @@ def test_a_webhook_is_signed_and_says_what_the_problem_says(board: Board) -> Non
     board.pass_minutes(10)
     last = json.loads(receiver.messages[-1].body)
     assert [len(receiver.messages), last["installations"], last["healthy_again"][0]["status"]] == [2, [], "healthy"]
+
+
+def signed_by(message: Message, secrets: list[str]) -> list[bool]:
+    """Return for each secret whether the message is signed with it."""
+    found = []
+    for secret in secrets:
+        try:
+            Webhook(secret).verify(message.body.decode(), message.headers)
+            found.append(True)
+        except WebhookVerificationError:
+            found.append(False)
+    return found
+
+
+def test_while_a_secret_is_exchanged_both_sign(board: Board) -> None:
+    receiver = board.receiver()
+    destination_id, first = board.add(receiver.url)
+    second = board.act(destinations.rotate, destination_id)
+    assert first is not None
+
+    def told() -> list[bool]:
+        board.act(destinations.send_test, destination_id)
+        board.turn()
+        return signed_by(receiver.messages[-1], secrets)
+
+    secrets = [first, second]
+    assert told() == [True, True]
+    secrets.append(board.act(destinations.rotate, destination_id))
+    assert told() == [False, True, True], "the one before the last ends at once"
+    board.owner.execute("UPDATE signing_secrets SET expires_at = now() - interval '2 d' WHERE expires_at IS NOT NULL")
+    assert told() == [False, False, True], "the old one ends after a day"
+    board.do(lambda: retention.prune_tenant(board.tenant_id))
+    assert board.all("SELECT count(*) FROM signing_secrets") == [(1,)]
+    assert [row[0] for row in board.all("SELECT action FROM audit WHERE action LIKE '%%rotated' ORDER BY id")] == [
+        "destination.secret_rotated"
+    ] * 2
+    slack, _ = board.add(receiver.url, "slack")
+    with pytest.raises(ConflictError, match="not signed"):
+        board.act(destinations.rotate, slack)
+
+
+def test_a_secret_from_before_the_tables_were_joined_signs_on(board: Board) -> None:
+    """It was sealed for its destination, whose id its row has taken."""
+    receiver = board.receiver()
+    destination_id, _ = board.add(receiver.url)
+    known = new_secret()
+
+    def seal(tenant_id: uuid.UUID) -> bytes:
+        return ring().seal("token", known.encode(), Seal(tenant_id, destination_id, "destination_secret", 1))
+
+    board.owner.execute("UPDATE signing_secrets SET id = destination_id, sealed = %s", (board.act(seal),))
+    board.act(destinations.send_test, destination_id)
+    board.turn()
+    assert signed_by(receiver.messages[-1], [known]) == [True]
 
 
 def test_slack_gets_a_text_and_blocks_that_cannot_call_anybody(board: Board) -> None:

@@ -44,6 +44,20 @@ def test_a_webhooks_secret_is_shown_once(desk: Desk) -> None:
     assert "whsec_" in made
     (address,) = set(re.findall(r"/notifications/[0-9a-f-]{36}(?=/test)", made))
     assert "whsec_" not in browser.get(address).text
+    again = browser.post(f"{address}/rotate").text
+    assert "The old one signs as well until" in again
+    assert len(set(re.findall(r"whsec_[\w+/=]+", made + again))) == 2
+    assert "two sign" in browser.get(address).text
+    assert "whsec_" not in browser.get(address).text
+
+
+def test_slack_has_no_secret_to_exchange(desk: Desk) -> None:
+    browser = desk.browser("admin")
+    made = browser.post("/notifications/new", data=form()).text
+    (address,) = set(re.findall(r"/notifications/[0-9a-f-]{36}(?=/test)", made))
+    assert "Make a new secret" not in made
+    found = browser.post(f"{address}/rotate")
+    assert (found.status_code, "not signed" in found.text) == (409, True)
 
 
 def test_what_does_not_fit_is_said_at_the_field_and_kept(desk: Desk) -> None:

@@ -62,13 +62,13 @@ def test_an_admin_has_an_export_made_and_fetches_it(desk: Desk) -> None:
     turn(desk)
     part = browser.get("/data", headers={"HX-Request": "true"})
     assert part.status_code == 286
-    assert "Ready to be fetched" in part.text
+    assert "can be fetched until" in part.text
     assert b"Priya Raman" in fetch(browser, "/data").read("tables/records.jsonl")
     actions = [row[0] for row in desk.all("SELECT action FROM audit WHERE action LIKE 'tenant.export%%' ORDER BY id")]
     assert actions == ["tenant.export_requested", "tenant.export_fetched"]
     (address,) = re.findall(r'action="(/data/exports/[0-9a-f-]+/delete)"', browser.get("/data").text)
     browser.post(address)
-    assert "Ready to be fetched" not in browser.get("/data").text
+    assert "can be fetched until" not in browser.get("/data").text
 
 
 def test_only_an_owner_erases_with_the_name_typed_and_takes_it_back(desk: Desk) -> None:
