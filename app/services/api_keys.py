@@ -27,10 +27,10 @@ SCOPES = {
     "admin": "Install, configure, pause and remove; endpoints, subscriptions and the audit log",
 }
 PROFILES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "backend": ("Backend: reads and writes records with their values", ("list", "read", "payloads", "write")),
-    "read_only": ("Read only, with values", ("list", "read", "payloads")),
-    "monitor": ("Monitoring: status without any customer data", ("list", "read")),
-    "connect": ("Connect pages: opens the wizard for customers", ("list", "connect")),
+    "backend": ("Read and write records", ("list", "read", "payloads", "write")),
+    "read_only": ("Read records", ("list", "read", "payloads")),
+    "monitor": ("Monitor: no values of records", ("list", "read")),
+    "connect": ("Connect: open the wizard", ("list", "connect")),
     "full": ("Everything", tuple(SCOPES)),
 }
 OVERLAPS = {"0": timedelta(0), "24": timedelta(hours=24), "168": timedelta(days=7)}

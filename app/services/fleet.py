@@ -156,6 +156,11 @@ def has_word(word: str) -> ColumnElement[bool]:
     return InstallationStatus.status == word
 
 
+def name_of(tenant_id: uuid.UUID) -> str:
+    """Return the name of the bound tenant."""
+    return db.session.scalars(select(Tenant.name).where(Tenant.id == tenant_id)).one()
+
+
 def list_causes(limit: int = 10) -> list[Cause]:
     """Return the error signatures that most installations have, for bound staff."""
     rows = db.session.execute(

@@ -21,7 +21,7 @@ class Told:
 
 # Audit action -> icon and sentence; {..} are details of the entry, {subject} what it was done to, {vendor} the vendor.
 ACTS: dict[str, tuple[str, str]] = {
-    "installation.created": ("plus", "Began to set it up"),
+    "installation.created": ("plus", "Began the setup"),
     "installation.activated": ("player-play", "Finished the setup and started to sync"),
     "installation.configured": ("settings", "Changed the settings"),
     "installation.paused": ("player-pause", "Paused the sync"),

@@ -94,9 +94,11 @@ def told(entry: AuditEntry) -> tuple[str, str, str]:
     icon, sentence = WORDS.get(entry.action, ("info-circle", entry.action.replace(".", ": ").replace("_", " ")))
     said = {key: number(value) if isinstance(value, int) else value for key, value in entry.details.items()}
     named = {"subject": entry.subject} if entry.subject else {}
-    words = sentence.format_map(Known({"vendor": "the vendor", "subject_id": entry.subject_id, **said, **named}))
+    # An installation is called after its product as a rule, and where it is not, its name says more.
+    vendor = entry.subject if entry.subject_type == "installation" and entry.subject else "the connected product"
+    words = sentence.format_map(Known({"vendor": vendor, "subject_id": entry.subject_id, **said, **named}))
     # Where the sentence does not say which one it was.
-    if "{subject" not in sentence and entry.subject and entry.installation_id:
+    if not ("{subject" in sentence or vendor in words) and entry.subject and entry.installation_id:
         words += f": {entry.subject}"
     gone = entry.action.endswith((".removed", ".deleted"))
     place = _PLACES.get(entry.subject_type, "")

@@ -44,10 +44,10 @@ def show(tenant_id: uuid.UUID) -> Response:
         open_ones, count = problems.list_open(tenant_id, limit=_SIZE), problems.count_open(tenant_id)
         shown = [item.installation.id for item in found.overviews]
         told = handled_changes.count(tenant_id, shown, now() - timedelta(days=1))
-        deliveries = delivery_log.list_recent(tenant_id)
+        deliveries, name = delivery_log.list_recent(tenant_id), fleet.name_of(tenant_id)
         places = installation_list.by_id(tenant_id, {home for _, home in deliveries if home})
     return render(
-        "fleet/show.html", grant=grant, overviews=found.overviews, after=found.after, told=told, problems=open_ones, count=count,
+        "fleet/show.html", grant=grant, name=name, overviews=found.overviews, after=found.after, told=told, problems=open_ones, count=count,
         deliveries=deliveries, names={key: item.name for key, item in places.items()},
     )  # fmt: skip
 
