@@ -129,6 +129,7 @@ def _page_context() -> dict[str, Any]:
     return {
         "viewer": who, "theme": theme if theme in ("light", "dark") else "system", "request_id": g.get("request_id"),
         "host_name": current_app.extensions["settings"].host_name,
+        "may_sign_up": current_app.extensions["settings"].signup == "open",
         "guest_limited": guests.is_limited(), "guest_installs": guests.may_install(),
         "zone": (who.user.zone or (who.tenant.zone if who.tenant else None)) if who else None,
         # Counted only by pages that show it, not by every fragment that is polled.

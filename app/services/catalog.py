@@ -18,7 +18,7 @@ from app.models.listings import Listing
 from app.services.listing_facts import CAPABILITIES
 
 PAGE = 60
-SORTS = {"": "Best first", "name": "By name", "new": "Newest"}
+SORTS = {"": "Recommended first", "name": "By name", "new": "Newest first"}
 _WORDS = 6
 _NEW, _STOCKED = timedelta(days=30), timedelta(days=1)
 # A third of the three-letter groups of a word: what is left of a short one with two letters changed over.

@@ -9,12 +9,12 @@ from connectors.sdk.manifest import Stream
 from connectors.sdk.mapping_types import flows
 
 CAPABILITIES = {
-    "both_ways": "Sync both ways", "webhooks": "React to webhooks", "custom_fields": "Custom fields",
-    "changes_only": "Read changes only", "deletes": "Follow deletes at once",
+    "both_ways": "Sync both ways", "webhooks": "Take changes within moments", "custom_fields": "Sync your own fields",
+    "changes_only": "Read only what changed", "deletes": "Notice deletes in each run",
 }  # fmt: skip
 SIGNS_IN = {
-    "oauth2": "OAuth", "client_credentials": "application credentials", "jwt_bearer": "service account",
-    "api_key": "API key", "keys": "API keys", "bearer": "token", "basic": "account and password", "none": "no sign-in",
+    "oauth2": "sign-in (OAuth)", "client_credentials": "app credentials", "jwt_bearer": "service account",
+    "api_key": "API key", "keys": "API keys", "bearer": "access token", "basic": "account and password", "none": "no sign-in",
 }  # fmt: skip
 
 
@@ -52,7 +52,9 @@ def _of_stream(stream: Stream, heard: bool) -> StreamFacts:
 
 def signs_in(manifest: Manifest) -> list[str]:
     """Return how one can sign in, in words, the default first."""
-    return list(dict.fromkeys(SIGNS_IN[auth.kind] for auth in manifest.auths()))
+    # A key in the place of a user name is a key for whoever enters it.
+    kinds = ("api_key" if auth.user_is_key else auth.kind for auth in manifest.auths())
+    return list(dict.fromkeys(SIGNS_IN[kind] for kind in kinds))
 
 
 def capabilities(manifest: Manifest, streams: Iterable[StreamFacts]) -> list[str]:

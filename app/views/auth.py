@@ -72,10 +72,7 @@ def sign_in() -> BaseResponse:
 
 
 def _sign_in_page(form: SignInForm, target: str, message: str, status: int) -> Response:
-    return render(
-        "auth/sign_in.html", status=status, form=form, next=target, message=message, demo=_demo_accounts(),
-        may_sign_up=settings().signup == "open",
-    )  # fmt: skip
+    return render("auth/sign_in.html", status=status, form=form, next=target, message=message, demo=_demo_accounts())
 
 
 def _demo_accounts() -> list[tuple[str, str, str]]:
@@ -107,7 +104,7 @@ def demo() -> BaseResponse:
 def sign_up() -> BaseResponse:
     if settings().signup != "open":
         raise ForbiddenError("Nobody can sign up by themselves here. Ask for an invitation.")
-    form = SignUpForm()
+    form, target = SignUpForm(), safe_next(request.values.get("next"))
     message = ""
     if form.validate_on_submit():
         tenant_id = uuid.uuid4()
@@ -118,10 +115,13 @@ def sign_up() -> BaseResponse:
                 )
             with bind_tenant(tenant_id, user.id), transaction():
                 accounts.send_verification(tenant_id, user)
-            return _enter(user.id, tenant_id, "/", form.email.data)
+            return _enter(user.id, tenant_id, target, form.email.data)
         except AppError as error:
             message = error.message
-    return render("auth/sign_up.html", status=422 if form.is_submitted() else 200, form=form, message=message)
+    return render(
+        "auth/sign_up.html", status=422 if form.is_submitted() else 200, form=form, message=message, next=target,
+        host_name=settings().host_name,
+    )  # fmt: skip
 
 
 @blueprint.post("/sign-out")
@@ -150,6 +150,21 @@ def switch(tenant_id: uuid.UUID) -> BaseResponse:
     return go(_START)
 
 
+def _ended(purpose: str) -> Response:
+    """Return the page of a link that is over: why that is so, and what helps."""
+    signed_in = find_viewer() is not None
+    title, text = "This link no longer works", "A link to set a new password works once, for one hour."
+    ways = [("Send a new link", "/forgot"), ("Sign in", "/sign-in")]
+    if purpose == "verify":
+        text = "Your e-mail address may be confirmed already. If it is not, your profile has a button that sends a new link."
+        ways = [("Open your profile", "/profile") if signed_in else ("Sign in", "/sign-in?next=/profile")]
+    elif purpose == "join":
+        title = "This invitation no longer works"
+        text = "It was accepted, taken back or has expired. If you have joined, sign in; else ask who invited you to send a new one."
+        ways = [("Go to Home", _START) if signed_in else ("Sign in", "/sign-in")]
+    return render("auth/link_ended.html", status=422, title=title, text=text, ways=ways)
+
+
 @blueprint.route("/forgot", methods=["GET", "POST"])
 @limiter.limit("10/hour", key_func=devices.source, methods=["POST"])
 @limiter.limit("5/hour", key_func=devices.source_and_account, methods=["POST"])
@@ -171,11 +186,16 @@ def reset(token: str) -> BaseResponse:
     form = NewPasswordForm()
     found = accounts.find_token(token)
     if found is None:
-        raise InvalidError("This link has expired or has been used. Ask for a new one.")
+        return _ended("reset")
     if form.validate_on_submit():
-        with bind_tenant(PLATFORM_TENANT, found[1]), transaction():
-            accounts.reset_password(found[0], form.password.data)
-            sessions.forget_all(found[1])
+        try:
+            with bind_tenant(PLATFORM_TENANT, found[1]), transaction():
+                accounts.reset_password(found[0], form.password.data)
+                sessions.forget_all(found[1])
+        except InvalidError as error:
+            if error.code != "link_used":
+                raise
+            return _ended("reset")
         flash("The new password is set. Sign in with it.")
         return go("/sign-in")
     return render("auth/reset.html", status=422 if form.is_submitted() else 200, form=form)
@@ -187,10 +207,13 @@ def reset(token: str) -> BaseResponse:
 def verify(token: str) -> BaseResponse:
     found = accounts.find_token(token)
     if found is None:
-        raise InvalidError("This link has expired or has been used. Ask for a new one on your profile page.")
-    with bind_tenant(None, found[1]), transaction():
-        user = accounts.use_token(found[0], "verify_email")
-        user.email_verified_at = now()
+        return _ended("verify")
+    try:
+        with bind_tenant(None, found[1]), transaction():
+            user = accounts.use_token(found[0], "verify_email")
+            user.email_verified_at = now()
+    except InvalidError:
+        return _ended("verify")
     flash("Your e-mail address is confirmed.")
     return go(_START)
 
@@ -201,11 +224,14 @@ def verify(token: str) -> BaseResponse:
 def join(token: str) -> BaseResponse:
     found = invitations.find(token)
     if found is None:
-        raise InvalidError("This invitation has expired or has been used. Ask for a new one.")
+        return _ended("join")
     tenant_id, invitation_id = found
     form, who, message = JoinForm(), find_viewer(), ""
-    with bind_tenant(tenant_id, who.user.id if who else None), transaction():
-        email = invitations.get_open(tenant_id, invitation_id).email
+    try:
+        with bind_tenant(tenant_id, who.user.id if who else None), transaction():
+            email = invitations.get_open(tenant_id, invitation_id).email
+    except InvalidError:
+        return _ended("join")
     known = accounts.find_user(email) is not None
     if request.method == "POST" and (who or form.validate_on_submit()):
         try:

@@ -5,7 +5,6 @@ from werkzeug.wrappers import Response
 
 from app import guests
 from app.access import public
-from app.errors import NotFoundError
 from app.extensions import settings
 from app.htmx import go, render
 from app.services import connect_sessions
@@ -21,7 +20,11 @@ blueprint = Blueprint("connect", __name__, url_prefix="/connect")
 def open_link(token: str) -> Response:
     found = connect_sessions.find_token(token)
     if found is None:
-        raise NotFoundError("This link was used already or has ended. Ask for a new one.")
+        text = f"It was used or has expired. Open it anew from where you found it in {settings().host_name}, or ask who sent it for a new one."
+        return render(
+            "auth/link_ended.html", status=404, title="This link no longer works", text=text,
+            ways=[("Sign in", "/sign-in"), ("Open the catalog", "/")],
+        )  # fmt: skip
     session_id, tenant_id = found
     with bind_tenant(tenant_id), transaction():
         row, cookie = connect_sessions.open_session(tenant_id, session_id)

@@ -69,7 +69,7 @@ def arrange(
     page.get_by_label("E-mail").fill("maja@aldgate-joinery.com")
     page.get_by_label("Password").fill("a long password")
     page.get_by_role("button", name="Sign up").click()
-    page.wait_for_url(f"{processes.url}/")
+    page.wait_for_url(f"{processes.url}/home")
     (tenant_id,) = owner.execute("SELECT tenant_id FROM memberships").fetchone() or (None,)
     assert tenant_id is not None
     with apps["web"].app_context():

@@ -57,9 +57,9 @@ def test_filters_narrow_and_each_choice_says_what_it_would_show(shelf: Flask) ->
     assert crm.total == everything.facets.category["CRM"]
     # The other categories count as if none were chosen.
     assert crm.facets.category == everything.facets.category
-    oauth = catalog.search(Filters(signs_in=frozenset({"OAuth"})))
-    assert oauth.total == everything.facets.signs_in["OAuth"]
-    assert all("OAuth" in item.signs_in for item in oauth.listings)
+    oauth = catalog.search(Filters(signs_in=frozenset({"sign-in (OAuth)"})))
+    assert oauth.total == everything.facets.signs_in["sign-in (OAuth)"]
+    assert all("sign-in (OAuth)" in item.signs_in for item in oauth.listings)
 
 
 def test_a_thousand_listings_come_a_page_at_a_time_in_three_statements(shelf: Flask, owner: Owner) -> None:

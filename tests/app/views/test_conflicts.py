@@ -171,7 +171,7 @@ def test_a_policys_decision_says_so(desk: Desk) -> None:
     )
     client = desk.browser()
     page = _page(client, f"/conflicts/{one}")
-    assert "Decided by the mapping" in page
+    assert "Decided by your settings" in page
     assert "HubSpot’s value holds" in page
     assert OURS in page
     assert "Take the other value instead" in page
