@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from flask import current_app
+
 from app.arrays import blobs, texts, uuids
 from app.services import handled_changes, intents, page_deletes, page_writes, problems
 from app.services.handled_changes import HANDLED, NOTHING, Carried, newest_of, packed
@@ -141,10 +143,11 @@ def hold_deletes(sql: Raw, context: PageContext) -> None:
             f"handled_id = {newest_of('intents')} WHERE tenant_id = %b AND id IN (SELECT n.id {due})",
             (context.tenant_id, *place),
         )
+        host = current_app.extensions["settings"].host_name
         problems.open_problem(
             context.tenant_id, context.installation_id, "deletes_out_ask",
-            f"{candidates:,} of {live:,} {context.stream} were deleted here. Nothing has been deleted at the other side.",
-            "Say whether they are to be deleted there as well, or to stay there.",
+            f"{candidates:,} of {live:,} {context.stream} were deleted in {host}. Nothing has been deleted elsewhere.",
+            "Say whether they are to be deleted as well, or to stay.",
             signature=f"deletes_out:{context.stream}", count=candidates,
         )  # fmt: skip
 

@@ -13,9 +13,9 @@ from app.services.page_writes import Raw
 from app.sync.retry import RECORD_DELAYS
 
 SENTENCES = {
-    "ping_pong": "Something at the other side changes this record back each time we write it. It has been written as "
-    "often as is allowed in an hour and rests now.",
-    "in_doubt": "No answer came when this record was created at the other side. It may be there, or not.",
+    "ping_pong": "Each time this record is written, something changes it back. It has been written as often as is allowed "
+    "in an hour and rests now.",
+    "in_doubt": "No answer came when this record was sent to be created. It may have been created, or not.",
 }
 
 
@@ -39,7 +39,7 @@ class Refusal:
     @property
     def sentence(self) -> str:
         """What the customer reads."""
-        return (self.message or SENTENCES.get(self.code, "The other side refuses this record."))[:500]
+        return (self.message or SENTENCES.get(self.code, "It was refused, and no reason was given."))[:500]
 
 
 def refuse(

@@ -183,7 +183,7 @@ def sum_up_conflicts(tenant_id: uuid.UUID, installation_id: uuid.UUID, run_id: u
             f"{count:,} records of {stream} wait for a decision"
             if count > 1
             else f"1 record of {stream} waits for a decision",
-            "Choose a value for each. Until then both sides keep their own.",
+            "Choose a value for each. Until then each product keeps its own.",
             signature=f"conflicts:{stream}", count=count, run_id=run_id, seen_at=seen_at,
         )  # fmt: skip
     mine = (Problem.tenant_id == tenant_id, Problem.installation_id == installation_id)

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from flask import current_app
 from sqlalchemy import select
 
 from app.db import db
@@ -16,9 +17,9 @@ from app.sync.promise import Promise, broken, left_of
 
 # Kind of change -> what is said of it: "This run would <..>".
 WORDS = {
-    "created": "create {} {stream} here", "linked": "join {} {stream} with records here",
-    "updated": "change {} {stream} here", "conflicts": "open {} conflicts of {stream}",
-    "create_there": "create {} {stream} at the other side", "update_there": "change {} {stream} at the other side",
+    "created": "create {} {stream} in {host}", "linked": "join {} {stream} with records of {host}",
+    "updated": "change {} {stream} in {host}", "conflicts": "open {} conflicts of {stream}",
+    "create_there": "create {} {stream} in {vendor}", "update_there": "change {} {stream} in {vendor}",
 }  # fmt: skip
 
 
@@ -78,10 +79,12 @@ def carry_over(tenant_id: uuid.UUID, run: Run) -> None:
         installed.promise = None if run.promise_confirmed else left_of(installed.promise, counts)
 
 
-def put_question(question: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return the problem that a broken promise opens: code, what happened, what to do."""
+def put_question(question: Mapping[str, Any], vendor: str) -> tuple[str, str, str]:
+    """Return the problem that a broken promise opens: code, what happened, what to do. `vendor` is the product's name."""
     (least, most), now, words = question["predicted"], question["now"], WORDS[question["what"]]
-    named = words.format(f"{now:,}", stream=question["stream"])
+    named = words.format(
+        f"{now:,}", stream=question["stream"], vendor=vendor, host=current_app.extensions["settings"].host_name
+    )
     return (
         "promise_ask",
         f"This run would {named}; the dry run predicted {least:,} to {most:,}. The run has stopped.",

@@ -33,14 +33,14 @@ def _edit(case: Case, name: str, label: str) -> Reach:
         return Reach(case, f"{at}: nothing is written. {label} is not mapped.")
     if name not in rules.mapping.outgoing_targets:
         return Reach(
-            case, f"{at}: nothing is written. {label} only flows in, and a change there may replace your value."
+            case, f"{at}: nothing is written. {label} only flows in, and a change in {vendor} may replace your value."
         )
     if case.diagnosis.outcome == "filtered":
         return Reach(case, f"{at}: nothing is written while a filter leaves this record out.")
     if case.clash and name in case.clash.theirs:
         return Reach(case, f"{at}: nothing is written before the open conflict about {label} is decided.")
     if "update" not in case.scene.standing_of(case.stream).operations:
-        return Reach(case, f"{at}: nothing is written. Records cannot be changed there.")
+        return Reach(case, f"{at}: nothing is written. {vendor} does not let them be changed.")
     return Reach(case, f"{at}: {_soon(case, 'written')}", writes=True)
 
 
@@ -57,11 +57,12 @@ def reaches_of_delete(trace: Trace) -> list[Reach]:
 
 
 def _delete(case: Case) -> Reach:
-    standing, at = case.scene.standing_of(case.stream), f"{case.names.vendor}, {case.external_id}"
+    standing, vendor = case.scene.standing_of(case.stream), case.names.vendor
+    at = f"{vendor}, {case.external_id}"
     if standing.direction == "in":
-        return Reach(case, f"{at}: it stays. {case.names.stream} only flow in, and an edit there brings it back here.")
+        return Reach(case, f"{at}: it stays. {case.names.stream} only flow in, and an edit in {vendor} brings it back.")
     if standing.delete_policy != "mirror" or "delete" not in standing.operations:
-        return Reach(case, f"{at}: it stays. Deletes are not carried over, and an edit there brings it back here.")
+        return Reach(case, f"{at}: it stays. Deletes are not carried over, and an edit in {vendor} brings it back.")
     return Reach(case, f"{at}: {_soon(case, 'deleted')}", writes=True)
 
 
@@ -73,8 +74,8 @@ def reaches_of_restore(trace: Trace) -> list[Reach]:
 def _restore(case: Case) -> Reach:
     at = f"{case.names.vendor}, {case.external_id}"
     if _live(case):
-        return Reach(case, f"{at}: it is still there. What differs is joined as always.", writes=True)
+        return Reach(case, f"{at}: it is still in {case.names.vendor}. What differs is joined as always.", writes=True)
     standing = case.scene.standing_of(case.stream)
     if standing.direction != "in" and "create" in standing.operations:
-        return Reach(case, f"{at}: it was deleted there.", can_create=True)
-    return Reach(case, f"{at}: it was deleted there and stays so.")
+        return Reach(case, f"{at}: it was deleted in {case.names.vendor}.", can_create=True)
+    return Reach(case, f"{at}: it was deleted in {case.names.vendor} and stays so.")

@@ -5,11 +5,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlencode
 
+from flask import current_app
+
 from app.models.runs import Problem
-from app.services.failed_records import IN_DOUBT, cause_of
+from app.services.failed_records import IN_DOUBT, Cause, cause_of
 from connectors.sdk import Manifest
 
 Try = Literal["", "test", "run", "write"]
+# From so many records that fail alike on, the mapping is the likelier cause.
+ALIKE = 20
 
 
 @dataclass(frozen=True)
@@ -34,18 +38,20 @@ class Card:
     act: Act | None = None
     others: tuple[Act, ...] = ()
     tries: Try = ""
-    # What stands in for the fix that the error brings, where that does not say it all.
+    # What stands in for the fix that the error brings, and for its sentence, where that does not say it all.
     fix: str = ""
+    happened: str = ""
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a problem is: its page, its installation's, the vendor's name, and the stream its signature names."""
+    """Where a problem is: its page, its installation's, the names of both products, the stream its signature names."""
 
     problem: Problem
     base: str
     own: str
     vendor: str
+    host: str
     manifest: Manifest
 
     @property
@@ -61,7 +67,14 @@ _GOES_ON = "It is tried again by itself, with growing pauses."
 def card_of(problem: Problem, manifest: Manifest) -> Card:
     """Return the card of a problem."""
     installation = f"/installations/{problem.installation_id}"
-    place = _Place(problem, installation, f"/problems/{problem.id}", manifest.listing.name, manifest)
+    place = _Place(
+        problem,
+        installation,
+        f"/problems/{problem.id}",
+        manifest.listing.name,
+        current_app.extensions["settings"].host_name,
+        manifest,
+    )
     return _CARDS.get(problem.code, _other)(place)
 
 
@@ -139,7 +152,7 @@ def _run_asks(place: _Place, label: str, why: str) -> Card:
 def _deletes(place: _Place) -> Card:
     why = (
         f"More than 20 records, and more than 20 % of them, are no longer shown by {place.vendor}. That may be right, or "
-        "a filter, a permission or a fault over there. The run waits."
+        f"a filter, a permission or a fault at {place.vendor}. The run waits."
     )
     return _run_asks(place, "Decide about the deletes", why)
 
@@ -155,7 +168,7 @@ def _deletes_out(place: _Place) -> Card:
     count = f"{place.problem.count:,} {place.stream}"
     ask = (
         f"Delete {count} in {place.vendor}?",
-        f"They are deleted in {place.vendor}, as they were here. {place.vendor} may not be able to bring them back.",
+        f"They are deleted in {place.vendor}, as they were in {place.host}. {place.vendor} may not be able to bring them back.",
     )
     delete = Act(
         f"Delete in {place.vendor}", f"{place.own}/deletes", "trash", form=True, role="admin",
@@ -174,7 +187,7 @@ def _drift(place: _Place) -> Card:
 
 def _silent(place: _Place) -> Card:
     why = (
-        f"{place.vendor} ended the subscription, or its webhooks did not get here. Runs find every change all the same, "
+        f"{place.vendor} ended the subscription, or its webhooks did not arrive. Runs find every change all the same, "
         "only later."
     )
     act = Act("Show the webhooks", f"{place.base}/webhooks")
@@ -182,27 +195,69 @@ def _silent(place: _Place) -> Card:
 
 
 def _conflicts(place: _Place) -> Card:
-    act = Act("Show the conflicts", f"/conflicts?installation={place.problem.installation_id}&stream={place.stream}")
-    why = f"The same fields were changed here and in {place.vendor}, and the rule of this data is to ask."
-    return Card(why, "It closes with the last of them.", act)
+    act = Act("Decide the conflicts", f"/conflicts?installation={place.problem.installation_id}&stream={place.stream}")
+    why = f"Both {place.vendor} and {place.host} have changed the same record, and the rule of this data is to ask."
+    fix = f"Choose a value for each. Until then {place.vendor} and {place.host} keep their own."
+    count = place.problem.count
+    happened = (
+        f"{count:,} {'record' if count == 1 else 'records'} of {place.stream} {'differs' if count == 1 else 'differ'} in "
+        f"{place.vendor} and {place.host}, and nothing says which is right."
+    )
+    return Card(why, "It closes once each of them is decided.", act, fix=fix, happened=happened)
 
 
 def _records(place: _Place) -> Card:
-    cause = cause_of(place.problem.signature)
-    show = Act("Show the records", f"{place.base}/failed?{urlencode(cause.query)}")
-    closes = "It closes with the last of them, written or left out."
-    if cause.code == IN_DOUBT:
-        return Card("The line broke between the write and its answer.", closes, show)
-    retry = Act("Retry them", f"{place.base}/failed/retry", "refresh", form=True, values=cause.query)
-    fix = Act("Fix in the mapping", f"{place.base}/mapping/{cause.stream}#map-{cause.field}", "pencil", role="admin")
-    if cause.code == "mapping_failed" and cause.field:
-        return Card("The value does not fit the field it is mapped to.", closes, fix, (show, retry))
-    why = (
-        f"{place.vendor} refused them."
-        if cause.direction == "out"
-        else "They came in a form that cannot be written here."
+    cause, count = cause_of(place.problem.signature), place.problem.count
+    one = {"one": "1"} if count == 1 else {}
+    address = f"{place.base}/failed?{urlencode({**cause.query, **one})}"
+    show = Act("Show the record" if one else "Show the records", address)
+    closes = (
+        "It closes once the record is written or left out."
+        if one
+        else "It closes once each record is written or left out."
     )
-    return Card(why, closes, show, (retry,))
+    if cause.code == IN_DOUBT:
+        return Card(
+            "The line broke between the write and its answer.", closes, show,
+            fix=f"Look in {place.vendor} whether it is there, then say so on the page of the record.",
+        )  # fmt: skip
+    retry = Act(
+        "Retry it" if one else "Retry them", f"{place.base}/failed/retry", "refresh", form=True, values=cause.query
+    )
+    if not cause.field:
+        return Card(_refused_by(place, cause), closes, show, (retry,))
+    value = Act("Correct the value" if one else "Correct the values", address, "pencil", role="admin")
+    mapping = Act("Change the mapping", f"{place.base}/mapping/{cause.stream}#map-{cause.field}", role="admin")
+    alike = cause.code == "mapping_failed" and count >= ALIKE
+    why, fix = _refused_by(place, cause), _correct(place, cause, count)
+    if alike:
+        why = f"{why} {count:,} records fail alike, which is more often the mapping than their values."
+        fix = "Change the mapping so that it takes such values; the records are tried again with it."
+    first, second = (mapping, value) if alike else (value, mapping)
+    return Card(why, closes, first, (second, retry), fix=fix, happened=_happened(place, cause, count))
+
+
+def _refused_by(place: _Place, cause: Cause) -> str:
+    if cause.code == "mapping_failed":
+        source, target = (place.vendor, place.host) if cause.direction == "in" else (place.host, place.vendor)
+        return f"What stands in {source} does not fit the field of {target} that it is mapped to."
+    if cause.direction == "out":
+        return f"{place.vendor} refused what was sent."
+    return f"It came from {place.vendor} in a form that cannot be written to {place.host}."
+
+
+def _correct(place: _Place, cause: Cause, count: int) -> str:
+    where = "on the page of the record" if count == 1 else "on the page of each record"
+    if cause.direction == "out":
+        return f"Correct the value {where}. It is changed in {place.host} and sent to {place.vendor} again."
+    return f"Correct the value in {place.vendor}, or give {place.host} another one {where}. Then it is tried again."
+
+
+def _happened(place: _Place, cause: Cause, count: int) -> str:
+    said = place.problem.message.partition(": ")[2] or place.problem.message
+    what = f"{count:,} {'record' if count == 1 else 'records'} of {cause.stream}"
+    way = f"from {place.vendor} to {place.host}" if cause.direction == "in" else f"from {place.host} to {place.vendor}"
+    return f"{what} could not be taken {way}{'' if count == 1 else ', for example'}: {said}"
 
 
 _CARDS: dict[str, Callable[[_Place], Card]] = {

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
 
+from flask import current_app
 from sqlalchemy import ColumnElement, func, select
 
 from app.db import db
@@ -84,10 +85,11 @@ def _writes(
         .join(ObjectType, ObjectType.name == Record.object_type)
         .where(*mine).order_by(Intent.id.desc()).limit(LIMIT)
     ).all()  # fmt: skip
+    host = current_app.extensions["settings"].host_name
     found = [
         Affected(
             str(r.data.get(title) or r.data.get("email") or r.data.get("name") or "without a name"), f"/records/{r.id}",
-            "deleted here" if r.deleted_at else f"{i.stream}, changed by {i.cause}", i.created_at,
+            f"deleted in {host}" if r.deleted_at else f"{i.stream}, changed by {i.cause}", i.created_at,
         )
         for r, title, i in rows
     ]  # fmt: skip

@@ -14,7 +14,7 @@ from app.errors import ConflictError, NotFoundError
 from app.ids import new_id
 from app.models.installations import Installation, InstallationStream, Schedule
 from app.models.runs import LIVE, UNFINISHED, HttpExchange, Run, RunStream
-from app.services import audit, drift, failed_records, intents, problems, promises, tasks, vendor_hosts
+from app.services import audit, drift, failed_records, intents, listings, problems, promises, tasks, vendor_hosts
 from app.sync.outcome import StreamEnd, end_of
 from app.sync.retry import PAUSE_AFTER, WARN_AFTER, Decision
 from app.tenancy import scoped
@@ -329,16 +329,17 @@ def block(
 def ask(tenant_id: uuid.UUID, run: Run, question: dict[str, Any]) -> None:
     """Stop before something large: `question` has its kind and the numbers, and a person must say yes or no."""
     run.state, run.finished_at, run.question = "asking", now(), question
-    code, message, fix = _QUESTIONS[question["kind"]](question)
+    vendor = listings.manifest_of(run.listing_version_id).listing.name
+    code, message, fix = _QUESTIONS[question["kind"]](question, vendor)
     problems.open_problem(tenant_id, run.installation_id, code, message, fix, run_id=run.id, stops_sync=True)
     problems.sum_up_records(tenant_id, run.installation_id, run.id)
 
 
-def _about_deletes(question: dict[str, Any]) -> tuple[str, str, str]:
+def _about_deletes(question: dict[str, Any], vendor: str) -> tuple[str, str, str]:
     return (
         "deletes_ask",
         f"This run would delete {question['candidates']:,} of {question['live']:,} records. Nothing has been deleted.",
-        "Look whether the records are really gone at the other side, then confirm the deletes or leave the records.",
+        f"Look whether they are really gone in {vendor}, then confirm the deletes or keep the records.",
     )
 
 

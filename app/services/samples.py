@@ -80,7 +80,7 @@ def find_external_id(installed: InstallationStream, text: str) -> str:
     )
     if found is None and (record_ids or "@" in text):
         raise InvalidError(
-            "Not linked.", {"q": f"No record with “{text}” is linked yet. Enter the id it has at the other side."}
+            "Not linked.", {"q": f"No record with “{text}” is linked yet. Enter the id it has in the other product."}
         )
     return found or text
 

@@ -31,4 +31,4 @@ def mask(values: Mapping[str, Any], hidden: Iterable[str]) -> dict[str, Any]:
 
 def mask_quotes(sentence: str) -> str:
     """Return a sentence without the values it quotes."""
-    return _QUOTED.sub(f"the {HIDDEN} value", sentence)
+    return _QUOTED.sub(f"the value ({HIDDEN}, as it is sensitive)", sentence)

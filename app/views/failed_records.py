@@ -10,7 +10,6 @@ from werkzeug.wrappers import Response
 from app.access import requires, viewer
 from app.clock import now
 from app.errors import ConflictError, InvalidError, NotFoundError
-from app.extensions import settings
 from app.htmx import go, render, stop_polling
 from app.models.runs import FailedRecord
 from app.services import (
@@ -58,6 +57,9 @@ def index(installation_id: uuid.UUID) -> Response:
     found = failed_records.list_failed_records(
         tenant_id, installation_id, states=_SHOWN[shown], cause=cause, before=before, limit=_SIZE + 1
     )
+    if request.args.get("one") and len(found) == 1:
+        # Somebody comes to correct the only record of a cause: its own page is where that is done.
+        return go(_address(installation_id, found[0].id))
     page = open_page(installation_id)
     return render(
         "failed_records/index.html", tab="failed", records=found[:_SIZE], show=shown, cause=cause,
@@ -104,7 +106,7 @@ def _show(
         writes=corrections.recent_writes(failed) if failed.direction == "out" else [],
         labels={field.name: field.label for field in object_types.list_fields(installed.object_type)},
         payload=corrections.find_payload(failed), can_fetch=manifest.stream(failed.stream).fetch is not None,
-        named=doubts.named_id(failed), host_name=settings().host_name,
+        named=doubts.named_id(failed),
     )  # fmt: skip
     return response if trying else stop_polling(response)
 
@@ -124,7 +126,7 @@ def _is_tried(failed: FailedRecord, active: bool) -> bool:
 def act(installation_id: uuid.UUID, failed_id: uuid.UUID, act: str) -> Response:
     failed = _find(installation_id, failed_id)
     if act == "retry" and failed.state != "resolved" and failed.code == failed_records.IN_DOUBT:
-        raise ConflictError("It is not known whether this record is there already. Decide that first.")
+        raise ConflictError("It is not known whether this record was created already. Decide that first.")
     with transaction():
         if act == "ignore":
             failed_records.ignore(failed.tenant_id, failed_id)

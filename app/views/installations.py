@@ -102,6 +102,7 @@ def live(installation_id: uuid.UUID) -> Response:
         "installations/_live.html",
         progress=run_reports.get_progress(tenant_id, run.id),
         installation_id=installation_id,
+        manifest=listings.manifest_of(run.listing_version_id),
     )
 
 

@@ -125,5 +125,5 @@ def answer_deletes(problem_id: uuid.UUID) -> Response:
             tenant_id, "deletes.confirmed" if delete else "deletes.declined", "problem", str(problem_id),
             installation_id=problem.installation_id, records=count,
         )  # fmt: skip
-    flash(f"{count:,} records are deleted there now." if delete else f"{count:,} records stay there.")
+    flash(f"{count:,} records are deleted now." if delete else f"{count:,} records stay.")
     return go(f"/problems/{problem_id}")

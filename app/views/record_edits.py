@@ -104,7 +104,7 @@ def delete(record_id: uuid.UUID) -> Response:
     with transaction():
         record_edits.delete(who.tenant_id, record_id, writer=who.user.name)
         audit.write(who.tenant_id, "record.deleted", "record", str(record_id), trace.title)
-    flash("The record is deleted. You can restore it here.")
+    flash("The record is deleted. You can restore it on this page.")
     return go(f"/records/{record_id}")
 
 

@@ -72,7 +72,7 @@ def _side(record_id: uuid.UUID) -> Case:
     name = request.form.get("side", "")
     case = next((case for case in trace.cases if record_traces.side_name(case) == name and case.external_id), None)
     if case is None:
-        raise NotFoundError("This record is not linked there.")
+        raise NotFoundError("This record is not linked with that product.")
     return case
 
 

@@ -44,7 +44,7 @@ def remove(installation_id: uuid.UUID) -> Response:
     name, delete = context["installation"].name, request.form.get("records") == "delete"
     typed = request.form.get("name", "").strip()
     if delete and typed != name:
-        wrong = f"Type “{name}” as it is written here, or choose to keep the records."
+        wrong = f"Type “{name}” as it is written, or choose to keep the records."
         return _page(context, 422, choice="delete", typed=typed, wrong=wrong)
     try:
         with transaction():

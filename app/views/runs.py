@@ -8,8 +8,11 @@ from werkzeug.wrappers import Response
 from app.access import requires, viewer
 from app.extensions import settings
 from app.htmx import go, render, stop_polling
-from app.services import installations, listings, run_reports, runs, undos
+from app.models.runs import Problem, Run
+from app.services import installations, listings, problems, repair_cards, run_reports, runs, undos
+from app.services.repair_cards import Card
 from app.transaction import transaction
+from connectors.sdk import Manifest
 
 blueprint = Blueprint("runs", __name__, url_prefix="/runs")
 
@@ -20,13 +23,25 @@ def show(run_id: uuid.UUID) -> Response:
     tenant_id = viewer().tenant_id
     progress = run_reports.get_progress(tenant_id, run_id)
     installation = installations.get_installation(tenant_id, progress.row.run.installation_id)
+    manifest = listings.manifest_of(progress.row.run.listing_version_id)
     response = render(
         "runs/show.html", "runs/_status.html", progress=progress, installation=installation,
-        manifest=listings.manifest_of(progress.row.run.listing_version_id), causes=run_reports.causes(tenant_id, run_id),
+        manifest=manifest, cause=_cause(progress.row.run, manifest), causes=run_reports.causes(tenant_id, run_id),
         exchanges=run_reports.list_exchanges(tenant_id, run_id) if viewer().may("admin") else [],
         may_undo=viewer().may("admin") and undos.why_not(progress.row.run) is None,
     )  # fmt: skip
     return response if progress.row.run.state in runs.LIVE_STATES else stop_polling(response)
+
+
+def _cause(run: Run, manifest: Manifest) -> tuple[Problem, Card] | None:
+    """Return the problem that ended a run, while it is open and its card has a button for the viewer."""
+    if run.error_code is None:
+        return None
+    found = problems.list_open(run.tenant_id, run.installation_id)
+    problem = next((item for item in found if item.code == run.error_code), None)
+    card = repair_cards.card_of(problem, manifest) if problem else None
+    shown = card is not None and card.act is not None and viewer().may(card.act.role)
+    return (problem, card) if problem and card and shown else None
 
 
 @blueprint.post("/<uuid:run_id>/stop")

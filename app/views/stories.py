@@ -90,7 +90,7 @@ class Teller:
             told.notes.append(row.error_message)
         told.notes += _carries(row)
         if row.operation == "create" and row.external_id:
-            told.notes.append(f"its id there is {row.external_id}")
+            told.notes.append(f"its id in {vendor} is {row.external_id}")
         if row.fields and row.state != "confirmed":
             told.notes.append(names)
         if row.cause:
@@ -108,9 +108,9 @@ class Teller:
     def _conflict(self, _event: Event, row: Conflict, vendor: str) -> Told:
         names = self._names(row.theirs)
         told = Told({
-            "fields": f"{names} changed on both sides", "match": f"{vendor} has one that fits several records",
-            "deleted_there": f"Deleted in {vendor} after it was edited here",
-            "deleted_here": f"Deleted here while it was edited in {vendor}",
+            "fields": f"{names} changed in {vendor} and in {self.host}", "match": f"{vendor} has one that fits several records",
+            "deleted_there": f"Deleted in {vendor} after it was edited in {self.host}",
+            "deleted_here": f"Deleted in {self.host} while it was edited in {vendor}",
         }[row.kind], "bad" if row.state == "open" else "")  # fmt: skip
         told.lines = self._sides(row, vendor) if row.kind != "match" else []
         if row.resolution == "policy":
@@ -133,7 +133,7 @@ class Teller:
         what = {
             "theirs": f"the value of {vendor} was taken", "ours": f"the value of {self.host} was kept",
             "edited": "another value was given", "mixed": "field by field", "kept": f"it was kept in {self.host}",
-            "linked": "the record was chosen", "created": "a new record was made", "agreed": "both sides came to agree",
+            "linked": "the record was chosen", "created": "a new record was made", "agreed": "both came to agree",
             "gone": "nothing is left to decide",
         }.get(row.resolution or "", "")  # fmt: skip
         names = f"about {self._names(row.theirs)} " if row.kind == "fields" else ""

@@ -65,7 +65,9 @@ def test_choose_write_another_value_and_apply_to_similar(page: Page, site: str, 
     page.goto(f"{site}/conflicts")
     check_axe(page)
     page.get_by_role("link", name="Priya Raman").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Priya Raman: two fields changed on both sides")
+    expect(page.get_by_role("heading", level=1)).to_have_text(
+        "Priya Raman: two fields changed in both HubSpot and Fieldstone"
+    )
     check_axe(page)
 
     # The panel says what would be written where, as soon as something is chosen.
@@ -87,14 +89,18 @@ def test_choose_write_another_value_and_apply_to_similar(page: Page, site: str, 
     assert desk.row(both, "choices") == ({"phone": "theirs", "country": "edited"},)
 
     # The next one came into the same page, with an address of its own.
-    expect(page.get_by_role("heading", level=1)).to_have_text("Person 10: one field changed on both sides")
+    expect(page.get_by_role("heading", level=1)).to_have_text(
+        "Person 10: one field changed in both HubSpot and Fieldstone"
+    )
     expect(page).to_have_url(re.compile(r"/conflicts/[0-9a-f-]+\?after="))
     _card(page, "Phone").get_by_role("radio", name="Fieldstone").check()
     expect(decision).to_contain_text("Keep Fieldstone’s Phone in 10 similar conflicts too")
     decision.get_by_role("checkbox").check()
     page.get_by_role("button", name="Save decision").click()
     expect(page.get_by_text("11 conflicts are settled.")).to_be_visible()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Last one: one field changed on both sides")
+    expect(page.get_by_role("heading", level=1)).to_have_text(
+        "Last one: one field changed in both HubSpot and Fieldstone"
+    )
     assert desk.all("SELECT count(*) FROM conflicts WHERE state = 'open'") == [(1,)]
 
     _decide_what_changes_meanwhile(page, site, desk, last)

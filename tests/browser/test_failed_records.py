@@ -27,7 +27,7 @@ def doubt(site: Site) -> None:  # noqa: F811
     site.owner.execute(
         "INSERT INTO failed_records (tenant_id, id, installation_id, stream, external_id, direction, record_id, state, "
         "code, title, message) VALUES (%s, %s, %s, 'contacts', %s, 'out', %s, 'parked', 'in_doubt', 'Eve Moss', "
-        "'No answer came when this record was created at the other side. It may be there, or not.')",
+        "'No answer came when this record was sent to be created. It may have been created, or not.')",
         (site.tenant_id, uuid.uuid4(), site.installation_id, f"record:{record_id}", record_id),
     )
     site.link = str(link)  # type: ignore[attr-defined]
@@ -46,7 +46,9 @@ def test_failed_records_are_put_right(site: Site, page: Page) -> None:  # noqa: 
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.set_viewport_size({"width": 1440, "height": 900})
-    page.locator(".prob", has_text="3 records of contacts, E-mail").get_by_role("link", name="Show").click()
+    page.locator(".prob", has_text="3 records of contacts, E-mail").get_by_role(
+        "link", name="Correct the values"
+    ).click()
     expect(page.get_by_role("row")).to_have_count(4)
     page.get_by_role("link", name="Ada Byron 31", exact=True).click()
     expect(page.get_by_text("is not an e-mail address")).to_be_visible()
@@ -71,10 +73,10 @@ def test_failed_records_are_put_right(site: Site, page: Page) -> None:  # noqa: 
     page.get_by_role("link", name="Eve Moss", exact=True).click()
     expect(page.get_by_text("Look in Kinto whether")).to_be_visible()
     check_axe(page)
-    page.get_by_label("It is there. Its id in Kinto").fill("nowhere")
+    page.get_by_label("It is in Kinto, with the id").fill("nowhere")
     page.get_by_role("button", name="Link it").click()
     expect(page.get_by_text("Kinto has no record with the id “nowhere”")).to_be_visible()
-    page.get_by_label("It is there. Its id in Kinto").fill(site.link)  # type: ignore[attr-defined]
+    page.get_by_label("It is in Kinto, with the id").fill(site.link)  # type: ignore[attr-defined]
     page.get_by_role("button", name="Link it").click()
     expect(page.get_by_text("In sync")).to_be_visible()
     assert site.ask("SELECT count(*) FROM links WHERE deleted_at IS NULL") == 22

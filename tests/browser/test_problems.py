@@ -57,6 +57,6 @@ def test_a_problem_closes_when_a_real_call_works(site: Site, page: Page) -> None
     check_page(page)
     page.goto(f"{site.url}/problems")
     page.get_by_role("link", name="3 records of contacts:").click()
-    expect(page.get_by_role("link", name="Fix in the mapping")).to_be_visible()
+    expect(page.get_by_role("link", name="Correct the values")).to_be_visible()
     expect(page.get_by_role("row")).to_have_count(4)
     check_page(page)

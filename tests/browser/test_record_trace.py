@@ -74,7 +74,7 @@ def test_a_refused_record_is_found_by_its_address_and_names_field_and_button(sit
     page.get_by_label("Record", exact=True).fill("person7@example.test")
     page.get_by_role("button", name="Find out").click()
     expect(page.locator("#diagnosis h2").first).to_have_text(
-        "Birthday: the hidden value is not a date of the form 2026-11-24."
+        "Birthday: the value (hidden, as it is sensitive) is not a date of the form 2026-11-24."
     )
     assert "q=person7%40example.test" in page.url
     expect(page.get_by_role("img", name="The way of Ada Byron 7")).to_be_visible()

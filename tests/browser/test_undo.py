@@ -27,7 +27,7 @@ def test_a_run_is_undone(site: Site, page: Page) -> None:  # noqa: F811
     page.goto(f"{site.url}/runs/{run_id}")
     page.get_by_role("button", name="Undo this run").click()
     expect(page.get_by_text("6 records would be put back")).to_be_visible()
-    expect(page.get_by_text("3 records would be deleted here")).to_be_visible()
+    expect(page.get_by_text("3 records would be deleted")).to_be_visible()
     expect(page.get_by_text("1 record would be brought back")).to_be_visible()
     expect(page.get_by_text("1 left alone")).to_be_visible()
     expect(page.get_by_role("link", name="Ada Byron 6")).to_be_visible()

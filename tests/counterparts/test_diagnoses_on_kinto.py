@@ -60,7 +60,7 @@ def test_a_refused_record_names_the_field_and_stays_so_through_its_states(asked:
             "mapping_failed", "change_mapping", "birthday",
         )  # fmt: skip
         assert "31/02/1990" not in stop.text, "a sensitive value"
-        assert "the hidden value is not a date" in stop.text
+        assert "the value (hidden, as it is sensitive) is not a date" in stop.text
     assert asked.stop("nobody").text == "E-mail: “nobody” is not an e-mail address."
     asked.act(failed_records.ignore, bad[0])
     assert asked.outcome("contact-7") == ("ignored", "retry")

@@ -139,7 +139,7 @@ def test_the_story_is_told_in_words_without_hidden_values(book: Book) -> None:
     told = book.tell()
     titles = {item.title for item in told}
     assert titles == {
-        "City changed in Kinto", "City written to Kinto", "City changed on both sides", "Refused by Kinto, 1 try",
+        "City changed in Kinto", "City written to Kinto", "City changed in Kinto and in Fieldstone", "Refused by Kinto, 1 try",
         "Conflict about City with Kinto settled: the value of Kinto was taken", "Linked with Kinto, l1", "Gone in Kinto, l1",
     }  # fmt: skip
     assert ("City", "Bonn", "Oslo") in [line for item in told for line in item.lines]

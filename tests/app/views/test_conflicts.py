@@ -40,7 +40,7 @@ def test_the_three_values_are_side_by_side_with_who_wrote_them(desk: Desk) -> No
     one = desk.clash(phone=(BASE, THEIRS, OURS), job_title=("Buyer", "Head", "Director"))
     page = _page(desk.browser(), f"/conflicts/{one}")
     for text in (
-        "Priya Raman: two fields changed on both sides", f"HubSpot {THEIRS}", f"Last agreed {BASE}", f"Fieldstone {OURS}",
+        "Priya Raman: two fields changed in both HubSpot and Fieldstone", f"HubSpot {THEIRS}", f"Last agreed {BASE}", f"Fieldstone {OURS}",
         "Maja Lindqvist, just now", "1 of 1",
     ):  # fmt: skip
         assert text in page, text
@@ -53,7 +53,7 @@ def test_a_decision_goes_on_to_the_next_and_says_what_was_saved(desk: Desk) -> N
     assert (response.status_code, response.headers["location"]) == (303, f"/conflicts/{first}?after={second}")
     page = _page(client, f"/conflicts/{first}?after={second}")
     assert "Saved." in page
-    assert "First: one field changed on both sides" in page
+    assert "First: one field changed in both HubSpot and Fieldstone" in page
     response = client.post(
         f"/conflicts/{first}", data={"seen": _seen(client, first), "side-phone": "ours"}, headers=_HTMX
     )
@@ -204,7 +204,7 @@ def test_long_values_fold_and_empty_ones_are_said(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(("kind", "answer", "text"), [
-    ("deleted_there", "keep", "deleted in HubSpot, edited here"), ("deleted_here", "delete", "deleted here, edited in HubSpot"),
+    ("deleted_there", "keep", "deleted in HubSpot, edited in Fieldstone"), ("deleted_here", "delete", "deleted in Fieldstone, edited in HubSpot"),
 ])  # fmt: skip
 def test_deletes_are_answered_and_answered_anew(desk: Desk, kind: str, answer: str, text: str) -> None:
     one, _ = getattr(desk, kind)()
