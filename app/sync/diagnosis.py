@@ -242,7 +242,8 @@ def _check_agreed(facts: Facts) -> Step:
     if clash is None or clash.kind not in ("fields", "deleted_here"):
         new = facts.live and facts.live.found and not (facts.live.message or facts.live.left_out or facts.live.hits > 1)
         return passed(key, short, "No conflict is open.") if facts.tie or facts.here or new else ahead(key, short)
-    text = f"{listed(clash.values) if clash.values else 'A field'} changed on both sides, and nobody has decided yet."
+    what = listed(clash.values) if clash.values else "A field"
+    text = f"{what} changed in {names.vendor} and in {names.host}, and nobody has decided yet."
     if clash.kind == "deleted_here":
         text = f"It was deleted in {names.host} while it was edited in {names.vendor}. The edit is kept until somebody decides."
     values = [

@@ -136,7 +136,7 @@ def test_the_run_page_says_that_it_waits_and_the_fleet_which_host_is_down(site: 
     browser = sign_in(site.apps, site.tenants[0][0])
     owner.execute("INSERT INTO staff_roles (id, user_id, role) SELECT gen_random_uuid(), id, 'support' FROM users")
     run_id = site.ask("SELECT id FROM runs")[0]
-    assert "The other side cannot be reached." in browser.get(f"/runs/{run_id}").text
+    assert "cannot be reached.</span> The run goes on by itself" in browser.get(f"/runs/{run_id}").text
     host = site.vendor.origin.removeprefix("http://")
     assert host in browser.get("/fleet").text
     site.vendor.answer = good

@@ -157,7 +157,7 @@ CASES: dict[str, tuple[Facts, str, str | None, str]] = {
     ),
     "conflict": (
         replace(KNOWN, clash=Clash(OTHER, "fields", AT, values={"City": ("London", "Oslo", "Bonn")})),
-        "agreed", "open_conflict", "City changed on both sides",
+        "agreed", "open_conflict", "City changed in HubSpot and in",
     ),
     "conflict: deleted here": (
         replace(KNOWN, clash=Clash(OTHER, "deleted_here", AT)), "agreed", "open_conflict", "while it was edited in HubSpot",
