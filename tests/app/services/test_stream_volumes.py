@@ -13,8 +13,10 @@ from app import clock
 from app.ids import first_at
 from app.services import stream_volumes
 from app.services.stream_volumes import Moved
-from app.tenancy import bind_tenant
+from app.tenancy import PLATFORM_TENANT, bind_tenant
 from app.transaction import transaction
+from jobs import drain as drain_module
+from tests.factories.tasks import Lane
 from tests.factories.tenants import activate, connect_kinto, make_tenant
 
 NOON = datetime(2026, 3, 31, 12, tzinfo=UTC)
@@ -126,6 +128,13 @@ def test_days_leave_after_thirty(site: Site) -> None:
     clock.replace_source(lambda: NOON + timedelta(days=2))
     site.fold()
     assert (site.days()[0], site.days()[-1], len(site.days())) == (date(2026, 3, 3), date(2026, 4, 1), 30)
+
+
+def test_a_worker_counts_the_days_of_all_tenants(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drain_module, "worker_app", lambda: site.apps["worker"])
+    Lane(site.apps, site.owner).add(PLATFORM_TENANT, "hourly", "send", "fold_volumes")
+    assert drain_module.drain("send") == 1
+    assert len(site.days()) == 30
 
 
 def test_no_tenant_sees_anothers(site: Site) -> None:
