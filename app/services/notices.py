@@ -19,7 +19,7 @@ from app.tenancy import scoped
 
 _SAID = {
     "action_needed": "needs you", "failing": "is failing", "late": "is late", "incomplete": "is incomplete",
-    "healthy": "is healthy again", "webhooks_silent": "missed webhooks",
+    "healthy": "is healthy again", "webhooks_silent": "missed webhooks", "webhooks_heard": "gets webhooks again",
 }  # fmt: skip
 
 # So long a problem that changes no status is not told of again.
@@ -63,18 +63,30 @@ def tell(tenant_id: uuid.UUID) -> datetime | None:
 
 def tell_problem(tenant_id: uuid.UUID, installation: Installation, code: str, message: str, fix: str) -> None:
     """Queue a message about a problem that changes no status, unless its like was told of within a day. Workers only."""
+    if _is_told(tenant_id, installation, code):
+        _to_readers_of_problems(tenant_id, [Told(installation.id, installation.name, code, message, fix)], [])
+
+
+def tell_over(tenant_id: uuid.UUID, installation: Installation, code: str, status: str) -> None:
+    """Queue a message that such a problem is over, where its beginning was told of. Workers only."""
+    if _is_told(tenant_id, installation, code):
+        _to_readers_of_problems(tenant_id, [], [Told(installation.id, installation.name, status, "", "")])
+
+
+def _is_told(tenant_id: uuid.UUID, installation: Installation, code: str) -> bool:
     mine = (Problem.tenant_id == tenant_id, Problem.installation_id == installation.id, Problem.code == code)
-    before = select(func.count()).select_from(Problem).where(*mine, Problem.created_at > now() - _QUIET)
-    if (db.session.scalar(before) or 0) > 1:
-        return
-    told = Told(installation.id, installation.name, code, message, fix)
+    recent = select(func.count()).select_from(Problem).where(*mine, Problem.created_at > now() - _QUIET)
+    return (db.session.scalar(recent) or 0) <= 1
+
+
+def _to_readers_of_problems(tenant_id: uuid.UUID, bad: list[Told], over: list[Told]) -> None:
     query = select(Membership, User).join(User, User.id == Membership.user_id).where(Membership.tenant_id == tenant_id)
     for member, user in db.session.execute(query):
         if preference_of(member.notify, member.role) == "problems":
-            mails.send(tenant_id, user.email, told.headline, "notice", bad=[told], over=[])
+            mails.send(tenant_id, user.email, subject_of(bad, over), "notice", bad=bad, over=over)
     for place in destinations.list_active(tenant_id):
         if place.preference == "problems":
-            _queue(place, [told], [])
+            _queue(place, bad, over)
 
 
 def _standing(row: InstallationStatus) -> Standing:

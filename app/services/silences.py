@@ -109,7 +109,7 @@ def _tell(installation: Installation, message: str, fix: str, *, count: int = 1,
 
 
 def hear(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:
-    """Close what is open about a silence when a verified webhook has come since."""
+    """Close what is open about a silence when a verified webhook has come since, and say so. Workers only."""
     came = exists().where(
         Delivery.tenant_id == tenant_id, Delivery.verdict == "accepted", Delivery.created_at > Problem.last_seen_at,
         Delivery.endpoint_id == Endpoint.id, Endpoint.tenant_id == tenant_id,
@@ -119,6 +119,7 @@ def hear(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> None:
     # Looked for first, and literally, as the index has it: it is asked with each page of what webhooks have told.
     if db.session.scalar(select(Problem.id).where(*silent, text("problems.state = 'open'"), came)) is not None:
         problems.close(tenant_id, installation_id, CODE, by="webhook")
+        notices.tell_over(tenant_id, runs.get_installation(tenant_id, installation_id), CODE, "webhooks_heard")
 
 
 def _changes_of(run: Run) -> int:

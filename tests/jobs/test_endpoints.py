@@ -306,6 +306,10 @@ def test_what_was_missed_is_a_problem_until_the_next_webhook(scene: Scene) -> No
     assert scene.tell(1) == 200
     scene.drain()
     assert scene.problems() == [("closed", said, 3, "A webhook came.")]
+    assert scene.mails() == ["Sandbox CRM missed webhooks", "Sandbox CRM gets webhooks again"]
+    scene.tell(2)
+    scene.drain()
+    assert len(scene.mails()) == 2, "its end is told once"
 
 
 def test_a_replay_of_what_came_before_the_silence_closes_nothing(scene: Scene) -> None:
@@ -336,7 +340,9 @@ def test_silences_that_come_and_go_are_told_once_a_day(scene: Scene) -> None:
     scene.owner.execute("UPDATE endpoints SET silence_checked_at = NULL")
     miss(scene)
     assert [row[0] for row in scene.problems()] == ["closed", "open"]
-    assert len(scene.mails()) == 1
+    scene.tell(2)
+    scene.drain()
+    assert scene.mails() == ["Sandbox CRM missed webhooks", "Sandbox CRM gets webhooks again"]
 
 
 def test_a_silence_without_loss_leaves_the_subscription(scene: Scene) -> None:
