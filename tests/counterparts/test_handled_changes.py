@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from app.clock import now
-from app.services import handled_changes, intents, mappings, missed_writes, record_events, tasks
+from app.services import handled_changes, intents, mappings, missed_writes, record_edits, record_events, tasks
 from app.tenancy import PLATFORM_TENANT, bind_tenant
 from app.transaction import transaction
 from app.views.stories import Teller
 from jobs import drain as drain_module
-from tests.counterparts.served import NAMES, Pair, pair
+from tests.counterparts.served import NAMES, Pair, Served, pair
+from tests.factories.tenants import activate, connect_kinto
 
 __all__ = ["pair"]
 MakePair = Callable[..., Pair]
@@ -134,6 +135,18 @@ def test_a_write_that_was_refused_or_needs_nothing_is_handled(pair: MakePair) ->
     assert "0 missed" in check(sides)
 
 
+def test_what_an_undo_has_deleted_here_stays_there_and_is_not_missed(pair: MakePair) -> None:
+    sides = pair(records=2)
+    quiet, waiting = sides.ids()
+    sides.edit([waiting], b="not sent yet")
+    run_id = sides.one("SELECT id FROM runs")
+    sides.act(lambda: record_edits.remove(sides.tenant_id, [quiet, waiting], writer="Undo", undoes=run_id))
+    assert "0 missed" in check(sides)
+    assert writes(sides, waiting) == [("dropped", 1, False)]
+    newest = sides.one(_NEWEST.format(waiting))
+    assert sides.one("SELECT handled_id FROM intents") == newest, "it needs nothing more, up to the delete"
+
+
 def test_streams_that_are_off_paused_or_of_before_miss_nothing(pair: MakePair) -> None:
     sides = pair(records=1)
     lose(sides, sides.ids(), "lost")
@@ -218,3 +231,54 @@ def test_what_a_filter_leaves_out_is_not_sent_and_what_comes_back_is_sent_whole(
     data = sides.vendor.live()[name].data
     assert (data["a"], data["b"], data["c"]) == ("back", "in", "while out")
     assert sides.served.count("PATCH") == made + 1
+
+
+def second_side(sides: Pair, served: Served) -> uuid.UUID:
+    """Add another account of the same kind to the tenant, and let all three come to rest; return its installation."""
+    with sides.apps["web"].app_context():
+        made = connect_kinto(sides.tenant_id, served.origin, "password")
+    drain_module.drain("fast")
+    sides.owner.execute("UPDATE connections SET account_id = id::text")
+    sides.set_stream(direction="both", conflict_policy="ask")
+    with sides.apps["web"].app_context():
+        activate(sides.tenant_id, made)
+    sides.settle()
+    return made
+
+
+def test_what_one_installation_reads_is_handled_by_the_other_and_what_that_lost_is_found(pair: MakePair) -> None:
+    sides, other = pair(records=3), Served()
+    try:
+        other.fill(1)
+        other.vendor.create_by_person({"key": "theirs alone", "a": "x"})
+        second = second_side(sides, other)
+        assert (len(sides.vendor.live()), len(other.vendor.live())) == (4, 4)
+        for name in sides.vendor.live():
+            sides.vendor.edit_by_person(name, "b", "read")
+        other.refuses = lambda fields: "lived" in fields.values()
+        gone = sides.vendor.create_by_person({"key": "short", "a": "lived"})
+        sides.sync()
+        assert len(other.named(b="read")) == 4
+        sides.vendor.delete(gone, None)
+        sides.sync()
+        deleted = sides.one("SELECT count(*) FROM changes WHERE operation = 'deleted'")
+        assert (deleted, len(other.vendor.live())) == (1, 4), "deleted here, and never there"
+        assert "0 missed" in check(sides), "each has handled what the other has told"
+        sides.owner.execute("UPDATE installations SET state = 'paused' WHERE id = %s", (second,))
+        sides.vendor.edit_by_person(sides.served.named(key="k0")[0], "b", "lost")
+        sides.sync()
+        assert sides.owner.execute("DELETE FROM intents WHERE state = 'planned'").rowcount == 1
+        assert "0 missed" in check(sides), "a paused one is left alone"
+        sides.owner.execute("UPDATE installations SET state = 'active'")
+        begun = [sides.one(f"SELECT told_from FROM installation_streams WHERE installation_id = '{second}'")]
+        begun.append(sides.one("SELECT id FROM changes ORDER BY id DESC LIMIT 1"))
+        for told_from, missed in zip(reversed(begun), (0, 1), strict=True):
+            sides.owner.execute(
+                "UPDATE installation_streams SET told_from = %s WHERE installation_id = %s", (told_from, second)
+            )
+            assert f"{missed} missed" in check(sides).splitlines()[-1], "each stream from where it begins"
+        sides.settle()
+        assert len(other.named(b="lost")) == 1
+        assert "0 missed" in check(sides)
+    finally:
+        other.stop()

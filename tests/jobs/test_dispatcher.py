@@ -201,18 +201,19 @@ def test_without_redis_the_rows_are_dispatched_all_the_same(environment: dict[st
     process.stop()
 
 
-def test_pruning_is_asked_for_once_a_day(pair: list[Process], lane: Lane, owner: Owner) -> None:
+def test_daily_tasks_are_asked_for_once_a_day(pair: list[Process], lane: Lane, owner: Owner) -> None:
     moment = datetime.now(UTC)
     try:
         for hours, expected in ((0, 1), (1, 1), (23, 1), (25, 2), (26, 2), (50, 3)):
             clock.replace_source(lambda hours=hours: moment + timedelta(hours=hours))
             pair[0].tick()
             owner.execute("UPDATE tasks SET state = 'done'")
-            assert lane.count("kind = 'prune'") == expected
+            for kind in ("prune", "check_writes"):
+                assert lane.count(f"kind = '{kind}'") == expected
     finally:
         clock.replace_source(None)
-    row = owner.execute("SELECT DISTINCT tenant_id, lane, key FROM tasks WHERE kind = 'prune'").fetchone()
-    assert row == (PLATFORM_TENANT, "send", "daily")
+    rows = owner.execute("SELECT DISTINCT tenant_id, lane, key FROM tasks WHERE kind <> 'fold_volumes'").fetchall()
+    assert rows == [(PLATFORM_TENANT, "send", "daily")]
 
 
 def test_hours_are_counted_four_times_an_hour(pair: list[Process], lane: Lane, owner: Owner) -> None:

@@ -1,5 +1,6 @@
 """Support reads a tenant only while it may, writes nothing, and each look is in the tenant's audit log first."""
 
+import re
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -139,6 +140,18 @@ def test_support_reads_under_a_grant_and_is_in_the_audit_log(site: Site) -> None
     site.act(lambda: support_grants.end(site.tenant_id))
     assert support.get(page).status_code == 404
     assert len(site.audited()) == 3
+
+
+def test_support_sees_how_often_each_installation_was_told_of_changes_that_needed_no_write(site: Site) -> None:
+    site.owner.execute(
+        "INSERT INTO intents (tenant_id, id, installation_id, stream, record_id, state, told, repeated, settled_at) "
+        "SELECT tenant_id, gen_random_uuid(), id, 'contacts', gen_random_uuid(), 'confirmed', told, repeated, at "
+        "FROM installations, (VALUES (24, false, now()), (20, true, now()), (1, true, now()), (1, false, now()), "
+        "(99, true, now() - interval '25 hours')) AS t(told, repeated, at)"
+    )
+    site.grant()
+    page = site.sign_in("support").get(f"/fleet/{site.tenant_id}").get_data(as_text=True)
+    assert re.findall(r'<td class="num"[^>]*>(\d+)</td>', page) == ["42", "2"]
 
 
 def test_what_cannot_be_audited_is_not_read(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
