@@ -16,7 +16,7 @@ test: $(STAMP) ## run the whole test suite on its own servers
 soak: $(STAMP) ## run the long fault tests
 	@PATCHBAY_SOAK=1 $(PY) -m pytest -s tests/faults tests/counterparts tests/app tests/jobs tests/events
 
-mutants: $(STAMP) ## take each guard of two-way sync away in a copy, and see its test turn red
+mutants: $(STAMP) ## take each guard away in a copy, and see its test turn red
 	@$(PY) -m tests.mutants
 
 screenshots: $(STAMP) ## take a picture of every page, light, dark and narrow, into screenshots/

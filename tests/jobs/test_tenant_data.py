@@ -259,6 +259,8 @@ def test_access_is_given_back_before_anything_goes(house: House) -> None:
     assert house.all("SELECT state FROM installations WHERE tenant_id = %s", house.tenant_id) == [("removed",)]
     assert house.all("SELECT count(*) FROM tasks WHERE kind = 'revoke' AND state = 'ready'") == [(1,)]
     assert house.counts()["records"] == 1, "waits for the vendor"
+    with pytest.raises(ConflictError, match="has begun"):
+        house.act(erasures.undo)
     house.turn(2)
     ((report,),) = house.all("SELECT report FROM erasures")
     assert json.loads(report)["access_given_back"] == {"no_address": 1}
@@ -283,6 +285,7 @@ def test_a_worker_that_is_lost_is_gone_on_with(house: House, monkeypatch: pytest
     assert len(calls) > 60
     assert house.counts() == {}
     ((report,),) = house.all("SELECT report FROM erasures")
+    assert json.loads(report)["accounts_deleted"] == 1
     counted = json.loads(report)["rows_deleted"]
     assert counted["records"] == before["records"]
     assert counted["links"] == before["links"]

@@ -1,32 +1,10 @@
-"""`make mutants`: takes one guard of two-way sync, of webhooks in, of events out or of the API away at a time, in a copy, and says which test turns red.
+"""Guards of two-way sync, of webhooks in, of events out and of the API."""
 
-A guard whose test stays green is not guarded: then this ends with an error, and so it does when a guard has moved.
-"""
+from tests.mutants import Mutant
 
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
-from dataclasses import dataclass
-from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[1]
 _GUARDS = "tests/counterparts/test_two_way_guards.py"
 _HOOKS, _HINTS = "tests/app/views/test_hooks.py", "tests/jobs/test_hints.py"
 _ANSWERS, _UPDATES = "tests/counterparts/test_lost_answers.py", "tests/counterparts/test_lost_updates.py"
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """A guard, where it stands, what stands there without it, and the test that must see it."""
-
-    guard: str
-    file: str
-    old: str
-    new: str
-    test: str
-
 
 MUTANTS = (
     Mutant(
@@ -44,7 +22,7 @@ MUTANTS = (
     ),
     Mutant(
         "intent row", "app/services/intent_claims.py",
-        "    _mark_sent(sql, context, [item for item in sending if not item.doubt])\n", "",
+        "    _mark_sent(sql, context, sending, carried)\n", "",
         f"{_GUARDS}::test_a_write_is_kept_as_sent_before_its_request",
     ),
     Mutant(
@@ -198,45 +176,3 @@ MUTANTS = (
         "tests/faults/test_webhooks.py::test_w03_a_storm_beside_syncs_whose_sender_repeats_what_is_503",
     ),
 )  # fmt: skip
-
-
-def copy_to(folder: Path) -> None:
-    """Copy the tree as it is, without what belongs to this machine."""
-    shutil.copytree(
-        ROOT,
-        folder,
-        symlinks=True,
-        ignore=shutil.ignore_patterns(".venv", ".git", ".data", "__pycache__", ".mypy_cache"),
-    )
-
-
-def is_red(folder: Path, mutant: Mutant) -> tuple[bool, str]:
-    """Take the guard away, run its test, put the guard back; return whether the test has failed, and why."""
-    file = folder / mutant.file
-    before = file.read_text()
-    if mutant.old not in before:
-        sys.exit(f"The guard “{mutant.guard}” is no longer where it was: {mutant.file}. Correct tests/mutants.py.")
-    file.write_text(before.replace(mutant.old, mutant.new))
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", mutant.test]
-    run = subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True, check=False)  # fmt: skip
-    file.write_text(before)
-    reason = next((line[1:].strip() for line in run.stdout.decode().splitlines() if line.startswith("E ")), "")
-    return run.returncode == 1, reason[:90]
-
-
-def main() -> None:
-    """Print for each guard whether its test turned red; end with an error when one did not."""
-    survived = 0
-    with tempfile.TemporaryDirectory(prefix="patchbay-mutants-") as place:
-        folder = Path(place) / "tree"
-        copy_to(folder)
-        for mutant in MUTANTS:
-            red, reason = is_red(folder, mutant)
-            survived += not red
-            print(f"{'red  ' if red else 'GREEN'}  without {mutant.guard}: {mutant.test}\n       {reason}", flush=True)
-    print(f"{len(MUTANTS) - survived} of {len(MUTANTS)} guards are guarded")
-    sys.exit(bool(survived))
-
-
-if __name__ == "__main__":
-    main()
