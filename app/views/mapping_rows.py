@@ -150,7 +150,7 @@ def _sources(editor: Editor, rule: Rule | None) -> list[AccountField]:
 
 def _need(editor: Editor, target: TargetField, rule: Rule | None) -> str:
     words = "Required" if target.required or (rule and rule.required) else "Optional"
-    return words + (". Records are matched by it" if target.name == editor.match_key else "")
+    return words + (", records are matched by it" if target.name == editor.match_key else "")
 
 
 def ways_of(editor: Editor, rule: Rule, target: TargetField) -> list[Way]:
