@@ -14,7 +14,7 @@ from flask import Flask
 from app.db import db
 from app.errors import NotFoundError
 from app.models.exports import Export, ExportPart
-from app.services import export_files, exports, retention
+from app.services import export_files, exports, retention, tenant_tables
 from app.tenancy import bind_tenant
 from app.transaction import transaction
 from jobs import drain as drain_module
@@ -146,9 +146,9 @@ def test_sensitive_values_stay_hidden(site: Site) -> None:
     assert json.loads(rows(files["conflicts.csv"])[0]["ours"]) == {"city": "hidden"}
 
 
-def test_a_worker_that_ends_anywhere_loses_nothing(site: Site) -> None:
-    """Each part is a transaction of its own; between any two another worker may go on, and a part that failed is not there."""
-    export_id, more, steps = site.request(), True, 0
+def make_with_broken_parts(site: Site, export_id: uuid.UUID) -> int:
+    """Make an export, each part of which another worker has begun and not ended; return how many parts it took."""
+    more, steps = True, 0
 
     def break_off(tenant_id: uuid.UUID) -> None:
         exports.work(tenant_id, export_id)
@@ -158,12 +158,37 @@ def test_a_worker_that_ends_anywhere_loses_nothing(site: Site) -> None:
         with pytest.raises(RuntimeError):
             site.act(break_off, process="worker")
         more, steps = site.act(exports.work, export_id, process="worker"), steps + 1
-    assert steps > 10
+    return steps
+
+
+def test_a_worker_that_ends_anywhere_loses_nothing(site: Site) -> None:
+    """Each part is a transaction of its own; between any two another worker may go on, and a part that failed is not there."""
+    export_id = site.request()
+    assert make_with_broken_parts(site, export_id) > 10
     with zipfile.ZipFile(io.BytesIO(site.content(export_id))) as found:
         assert found.testzip() is None
         assert len(rows(found.read("records/contacts.csv").decode("utf-8-sig"))) == 25
     made = site.act(lambda tenant_id: db.session.get(Export, (tenant_id, export_id)))
     assert (made.done, made.total) == (30, 30)
+
+
+def test_an_export_of_all_of_a_tenant_goes_on_as_well_and_is_beside_those_of_installations(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tenant_tables, "BATCH", 10)
+    export_id, other = site.act(exports.request).id, site.request()
+    assert site.act(exports.request).id == export_id, "one at a time"
+    assert other != export_id
+    make_with_broken_parts(site, export_id)
+    made = site.act(exports.open_ready, None, export_id)
+    assert made.done == made.total
+    parts = [site.act(exports.read_part, export_id, number) for number in range(made.parts)]
+    with zipfile.ZipFile(io.BytesIO(b"".join(parts))) as found:
+        assert found.testzip() is None
+        assert len(found.read("tables/links.jsonl").splitlines()) == 27
+    with pytest.raises(NotFoundError):
+        site.act(exports.open_ready, site.mine, export_id)
+    assert [row.id for row in site.act(exports.list_exports, site.mine)] == [other]
 
 
 def test_one_is_made_at_a_time_and_what_was_deleted_is_not_made(site: Site) -> None:
