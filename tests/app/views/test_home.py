@@ -1,5 +1,6 @@
 """The home page: what it shows on day one and with much to do, and to whom."""
 
+import re
 import uuid
 from typing import Any
 
@@ -88,6 +89,22 @@ def test_a_member_is_offered_nothing_they_may_not_do(apps: dict[str, Flask], cle
 def test_nothing_needs_anybody(desk: Desk) -> None:
     assert "Nothing needs you." in page(desk)
     assert "nothing needs you" in page(desk)
+
+
+def test_the_one_button_that_stands_out_is_that_of_what_comes_first(desk: Desk) -> None:
+    def standing_out() -> list[str]:
+        return re.findall(r'btn-primary\s*"[^>]*>(?:<svg.*?</svg>)?([^<]+)<', page(desk))
+
+    assert standing_out() == ["Choose your e-mails"]
+    problem(desk, "reconnect", "Kinto no longer accepts the connection", stops_sync=True)
+    assert standing_out() == ["Reconnect Kinto"]
+
+
+def test_a_home_with_drafts_alone_does_not_say_that_everything_runs(desk: Desk, owner: Owner) -> None:
+    owner.execute("UPDATE installations SET state = 'setting_up', step = 'map'")
+    touch(desk=desk)
+    assert "Nothing is synced yet." in page(desk)
+    assert "Continue the setup" in page(desk)
 
 
 def test_what_needs_somebody_has_one_button_each(desk: Desk) -> None:
