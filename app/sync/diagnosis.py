@@ -36,7 +36,7 @@ def _end(facts: Facts) -> Step:
     text = "Both sides agree."
     if facts.kept:
         verb = plural(facts.kept, "differ")
-        text = f"Both sides agree on what flows. {listed(facts.kept)} {verb} and {plural(facts.kept, 'stay')} as it is here."
+        text = f"Both sides agree on what flows. {listed(facts.kept)} {verb} and {plural(facts.kept, 'stay')} as in {facts.names.host}."
     agreed = Evidence("Last agreed", facts.tie.agreed_at if facts.tie else None)
     version = Evidence("Mapping version", facts.tie.mapping_version if facts.tie else None)
     kept = [Evidence(f"{label} here", shown(value)) for label, value in facts.kept.items()]
@@ -81,11 +81,11 @@ def _check_chosen(facts: Facts) -> Step:
         act = Act("reconnect", f"Reconnect {names.vendor}")
         return stop(key, short, "forbidden", at.forbidden, Evidence("What to do", at.fix), act=act)
     if facts.only_here and at.direction == "in":
-        text = f"{names.stream} only flow from {names.vendor} into {names.host}, so this record is not sent there."
+        text = f"{names.stream} only flow from {names.vendor} into {names.host}, so this record is not sent to {names.vendor}."
         act = Act("change_direction", f"Let {names.stream} flow out as well")
         return stop(key, short, "direction", text, act=act)
     if at.direction == "out" and facts.tie is None and facts.live and facts.live.found and not facts.live.hits:
-        text = f"{names.stream} only flow from {names.host} into {names.vendor}, so one that is new there does not come in."
+        text = f"{names.stream} only flow from {names.host} into {names.vendor}, so one that is new in {names.vendor} does not come in."
         act = Act("change_direction", f"Let {names.stream} flow in as well")
         return stop(key, short, "direction", text, act=act)
     ways = {"in": f"from {names.vendor} into {names.host}", "out": f"from {names.host} into {names.vendor}"}
@@ -129,7 +129,9 @@ def _check_ended(facts: Facts) -> Step:
     act = None
     if here and at.direction != "in" and "create" in at.operations:
         act = Act("create_there", f"Create it in {names.vendor} again", str(here.record_id))
-    text = f"{names.vendor} has deleted it. It stays in {names.host} and is not made there again by itself."
+    text = (
+        f"{names.vendor} has deleted it. It stays in {names.host} and is not created in {names.vendor} again by itself."
+    )
     return stop(key, short, "deleted_there", text, ended, act=act)
 
 
@@ -150,10 +152,10 @@ def _never_seen(facts: Facts) -> Step:
     at, names = facts.standing, facts.names
     key, short = "there", "Known there"
     if not at.first_pass_done:
-        return first_pass(key, short, facts, "What it has not read yet is not known here.")
+        return first_pass(key, short, facts, "What it has not read yet is not known.")
     if facts.looking:
         return unknown(key, short, "looking", f"{names.vendor} is being asked for it.")
-    text = f"Nothing here has “{facts.text}”, and nothing with it was refused."
+    text = f"Nothing in {facts.names.host} has “{facts.text}”, and nothing with it was refused."
     if not facts.by_id:
         act = Act("ask_id", f"Enter its id in {names.vendor}")
         return stop(key, short, "never_seen", f"{text} {names.vendor} can only be asked by id.", act=act)

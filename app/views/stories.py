@@ -55,7 +55,8 @@ class Teller:
         return listed(named if len(named) <= 4 else [*named[:3], f"{len(named) - 3} more fields"]) if named else "It"
 
     def _change(self, event: Event, row: Change, vendor: str) -> Told:
-        where = f"in {vendor}" if vendor else f"in {self.host} by {row.writer}"
+        by = "" if row.writer == self.host else f" by {row.writer}"
+        where = f"in {vendor}" if vendor else f"in {self.host}{by}"
         told = Told({
             "created": f"Read from {vendor} for the first time" if vendor else f"Created {where}",
             "updated": f"{self._names(row.after)} changed {where}",

@@ -68,7 +68,7 @@ CASES: dict[str, tuple[Facts, str, str | None, str]] = {
         replace(KNOWN, standing=standing(forbidden="The account may not read contacts.")), "chosen", "reconnect", "may not",
     ),
     "direction: only in": (
-        replace(ONLY_HERE, standing=standing(direction="in")), "chosen", "change_direction", "is not sent there",
+        replace(ONLY_HERE, standing=standing(direction="in")), "chosen", "change_direction", "is not sent to HubSpot",
     ),
     "direction: only out": (
         replace(NOTHING, standing=standing(direction="out"), external_id="88213", live=FOUND),
@@ -87,7 +87,7 @@ CASES: dict[str, tuple[Facts, str, str | None, str]] = {
     "never_seen: cannot be asked": (
         replace(NOTHING, standing=standing(can_fetch=False)), "there", "resync", "does not give contacts one by one",
     ),
-    "not_looked": (NOTHING, "there", "look_there", "Nothing here has"),
+    "not_looked": (NOTHING, "there", "look_there", "Nothing in Fieldstone has"),
     "looking": (replace(NOTHING, looking=True), "there", None, "is being asked"),
     "not_asked": (
         replace(NOTHING, live=Live(AT, problem="HubSpot is down.", fix="Wait.")), "there", "look_there", "is down",
@@ -102,9 +102,9 @@ CASES: dict[str, tuple[Facts, str, str | None, str]] = {
     "not_read: refused before, good now": (replace(READ, live=FOUND), "written", "read_now", "has not been read yet"),
     "waiting: asked to be read": (replace(KNOWN, read_queued=True), "written", None, "has been asked to read it"),
     "deleted_there": (
-        replace(ENDED, standing=standing(direction="in")), "there", None, "is not made there again",
+        replace(ENDED, standing=standing(direction="in")), "there", None, "is not created in HubSpot again",
     ),
-    "deleted_there: can be made again": (ENDED, "there", "create_there", "is not made there again"),
+    "deleted_there: can be made again": (ENDED, "there", "create_there", "is not created in HubSpot again"),
     "deleted_there: here too": (
         replace(ENDED, here=Here(RECORD, AT, AT, "HubSpot")), "there", "restore", "so it was deleted in Fieldstone",
     ),

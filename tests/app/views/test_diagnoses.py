@@ -166,7 +166,7 @@ def test_an_id_that_nobody_knows_is_asked_for_once_and_not_without_end(ours: Sit
     for number in range(10):
         page = ours.why(f"contact-{100 + number}", browser)
     assert ours.count("SELECT count(*) FROM previews WHERE kind = 'diagnosis'") == 5
-    assert "Nothing here has “contact-109”" in page
+    assert "Nothing in Fieldstone has “contact-109”" in page
     assert "Ask Kinto" in page
     ours.why("somebody@example.test", browser)
     assert ours.count("SELECT count(*) FROM previews WHERE kind = 'diagnosis'") == 5, "not by an address"
