@@ -21,6 +21,7 @@ from app.services import (
     mappings,
     object_types,
     previews,
+    repair_cards,
 )
 from app.services.failed_records import Cause
 from app.transaction import transaction
@@ -64,7 +65,7 @@ def index(installation_id: uuid.UUID) -> Response:
     return render(
         "failed_records/index.html", tab="failed", records=found[:_SIZE], show=shown, cause=cause,
         causes=failed_records.list_causes(tenant_id, installation_id) if shown == "open" else [],
-        labels=_labels(page["streams"]), older=found[_SIZE - 1].id if len(found) > _SIZE else None, **page,
+        alike=repair_cards.ALIKE, labels=_labels(page["streams"]), older=found[_SIZE - 1].id if len(found) > _SIZE else None, **page,
     )  # fmt: skip
 
 

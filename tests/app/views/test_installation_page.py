@@ -100,3 +100,28 @@ def test_the_list_explains_its_words(desk: Desk) -> None:
     page = words(desk.browser().get("/installations").text)
     assert "What the status words mean" in page
     assert "some records are not in sync. Correct those that were refused" in page
+
+
+def test_a_value_is_corrected_first_and_the_mapping_when_many_fail_alike(desk: Desk) -> None:
+    finish_runs(desk)
+    fail(desk, "contact-0")
+    desk.owner.execute(
+        "INSERT INTO problems (tenant_id, id, installation_id, signature, code, message, fix, count) VALUES "
+        "(%s, gen_random_uuid(), %s, 'records:contacts:mapping_failed:email', 'records_refused', 'E-mail: it is bad.', '', 1)",
+        (desk.tenant_id, desk.installation_id),
+    )
+    browser = desk.browser()
+    address = f"/problems/{desk.all('SELECT id FROM problems')[0][0]}"
+    page = browser.get(address).text
+    assert primary(page) == ["Correct the value"]
+    assert "1 record of contacts could not be taken from Kinto to Fieldstone: it is bad." in words(page)
+    # The button leads to the page of the only record, where its value is given.
+    link = re.search(r'href="([^"]+)">(?:<svg.*?</svg>)?\s*Correct the value', page, re.S)
+    assert link is not None
+    assert primary(browser.get(link[1].replace("&amp;", "&"), follow_redirects=True).text) == [
+        "Use this value and retry"
+    ]
+    desk.owner.execute("UPDATE problems SET count = 20")
+    page = browser.get(address).text
+    assert primary(page) == ["Change the mapping"]
+    assert "20 records fail alike, which is more often the mapping than their values." in words(page)
