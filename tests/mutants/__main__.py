@@ -10,10 +10,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.mutants import Mutant, data, sync
+from tests.mutants import Mutant, bus, data, sync
 
 ROOT = Path(__file__).resolve().parents[2]
-MUTANTS = sync.MUTANTS + data.MUTANTS
+MUTANTS = sync.MUTANTS + data.MUTANTS + bus.MUTANTS
 
 
 def copy_to(folder: Path) -> None:
