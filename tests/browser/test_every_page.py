@@ -41,6 +41,9 @@ _SHIFT = """() => new Promise(done => {
 # What reaches beyond a phone's right edge, and nothing around it cuts it off.
 _WIDEST = """() => [...document.querySelectorAll('body *')].filter(el => el.getBoundingClientRect().right > 391
   && ![...document.querySelectorAll('.pb-scroll')].some(it => it.contains(el))).map(el => el.outerHTML.slice(0, 160)).slice(0, 6)"""
+# What only a sideways push shows on a phone: tables are cards there (static/css/patchbay.css, cards-m).
+_ASIDE = """() => [...document.querySelectorAll('.pb-scroll')].filter(el => el.scrollWidth > el.clientWidth + 1)
+  .map(el => el.getAttribute('aria-label'))"""
 
 
 @pytest.fixture
@@ -79,6 +82,8 @@ def _look(page: Page, who: str, path: str) -> list[str]:
     _rest(page)
     if page.evaluate("document.documentElement.scrollWidth") > 390:
         wrong.append(f"too wide for a phone: {page.evaluate(_WIDEST)}")
+    if aside := page.evaluate(_ASIDE):
+        wrong.append(f"has to be pushed aside on a phone: {aside}")
     _shoot(page, who, path, "narrow")
     page.set_viewport_size({"width": 1440, "height": 900})
     return wrong
