@@ -111,7 +111,7 @@ def test_a_cable_is_cut_only_where_something_is_broken(ours: Site) -> None:
         f"message) {place} external_id, record_id, 'out', 'invalid', 'It is refused.' FROM links"
     )
     page = ours.why("contact-1")
-    assert page.count("cab-bad") == 2, "the cable to the step, and the cross on it"
+    assert page.count("cab-bad") == 4, "cable and cross, in both drawings"
     assert '<text class="bad" x="900.0" y="64" text-anchor="middle">Written</text>' in page
 
 
