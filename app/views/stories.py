@@ -60,7 +60,7 @@ class Teller:
         told = Told({
             "created": f"Read from {vendor} for the first time" if vendor else f"Created {where}",
             "updated": f"{self._names(row.after)} changed {where}",
-            "linked": f"Joined with {vendor}, {row.external_id}", "deleted": f"Deleted {where}",
+            "linked": f"Matched with {vendor}, {row.external_id}", "deleted": f"Deleted {where}",
             "restored": f"Restored {where}",
         }[row.operation])  # fmt: skip
         if row.operation != "created":
