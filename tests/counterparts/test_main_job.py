@@ -50,7 +50,7 @@ def test_from_the_catalog_to_a_live_sync(processes: Processes, kinto: Kinto, own
         "/sign-up",
         {"company": "Aldgate", "name": "Maja", "email": "maja@aldgate-joinery.com", "password": "a long password"},
     )
-    assert person.at == "/"
+    assert person.at == "/home"
     person.get("/integrations/kinto")
     person.post("/integrations/kinto/install")
     setup = person.at.rsplit("/", 1)[0]
@@ -63,7 +63,7 @@ def test_from_the_catalog_to_a_live_sync(processes: Processes, kinto: Kinto, own
     )
     assert "/mapping/" in person.at
     person.post(f"{setup}/map")
-    wait_for(lambda: "Starting will do exactly this" in person.get(f"{setup}/activate"), about="the dry run")
+    wait_for(lambda: "and changed nothing." in person.get(f"{setup}/activate"), about="the dry run")
     person.post(f"{setup}/activate")
     page = person.at
     assert page == setup.removesuffix("/setup")

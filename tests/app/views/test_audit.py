@@ -21,7 +21,7 @@ _MADE = {
     "connect_{}.created": ("link", "session"), "connect_{}.opened": ("link", "session"),
     "subscription.{}": ("created", "changed", "secret_rotated", "disabled", "enabled", "removed", "tested"),
     "destination.{}": ("created", "changed", "enabled", "disabled", "removed", "tested"),
-    "integration.{}": ("approved", "declined", "withdrawn"),
+    "integration.{}": ("approved", "declined", "withdrawn"), "tenant.export_{}": ("requested", "fetched"), "export.{}": ("requested", "fetched"),
 }  # fmt: skip
 
 

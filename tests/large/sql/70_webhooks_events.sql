@@ -69,8 +69,8 @@ INSERT INTO exports (tenant_id, id, created_at, installation_id, format, state, 
 SELECT %(tenant)s, pg_temp.id('export', n, now()), now(), i.id, 'csv', 'ready', 'Grace Holm', '{}', 0, 0, now(), now() + interval '20 hours'
 FROM generate_series(1, 10) n JOIN inst i ON i.g = 1;
 
-INSERT INTO tenant_exports (tenant_id, id, created_at, state, requested_name, progress, ready_at, expires_at)
-SELECT %(tenant)s, pg_temp.id('all', n, now()), now(), 'ready', 'Grace Holm', '{}', now(), now() + interval '20 hours' FROM generate_series(1, 5) n;
+INSERT INTO exports (tenant_id, id, created_at, format, state, requested_name, progress, parts, size, ready_at, expires_at)
+SELECT %(tenant)s, pg_temp.id('all', n, now()), now(), 'jsonl', 'ready', 'Grace Holm', '{}', 0, 0, now(), now() + interval '20 hours' FROM generate_series(1, 5) n;
 
 INSERT INTO erasures (tenant_id, id, created_at, subject_id, subject_name, state, requested_name, erase_at, finished_at, report)
 SELECT '00000000-0000-0000-0000-000000000000', pg_temp.id('erasure', n, t.at), t.at, pg_temp.id('gone', n, t.at), pg_temp.firm(n), 'done', 'Olga Operator', t.at, t.at, '{}'
