@@ -106,7 +106,7 @@ def get_progress(tenant_id: uuid.UUID, run_id: uuid.UUID, *, at: datetime | None
 
 
 # Of more failed records or conflicts it is not counted which of them are linked; the query looks no further.
-_MOST = 10_000
+_MOST = 1_000
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def counts(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Counts:
     open_conflicts = select(func.count()).where(
         Conflict.tenant_id == tenant_id, Conflict.installation_id == installation_id, Conflict.state == "open"
     )
-    disputed = _DISPUTED.bindparams(tenant=tenant_id, installation=installation_id).columns(number=Integer)
+    disputed = _DISPUTED.bindparams(tenant=tenant_id, installation=installation_id, most=_MOST + 1).columns(number=Integer)
     numbers = (changed, failed, open_conflicts, disputed)
     row = db.session.execute(select(*(query.scalar_subquery() for query in numbers))).one()
     found = Counts(*map(int, row))
@@ -157,15 +157,15 @@ def counts(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Counts:
 _DISPUTED = text("""
     SELECT count(*) AS number FROM (
         (SELECT stream, external_id FROM conflicts
-        WHERE tenant_id = :tenant AND installation_id = :installation AND state = 'open' LIMIT 10000)
+        WHERE tenant_id = :tenant AND installation_id = :installation AND state = 'open' LIMIT :most)
         UNION
         (SELECT stream, external_id FROM failed_records WHERE tenant_id = :tenant AND installation_id = :installation
-        AND direction = 'in' AND state IN ('waiting', 'parked') LIMIT 10000)
+        AND direction = 'in' AND state IN ('waiting', 'parked') LIMIT :most)
         UNION
         (SELECT l.stream, l.external_id FROM failed_records f JOIN links l ON l.tenant_id = f.tenant_id
             AND l.record_id = f.record_id AND l.installation_id = f.installation_id AND l.stream = f.stream
         WHERE f.tenant_id = :tenant AND f.installation_id = :installation AND f.direction = 'out'
-        AND f.state IN ('waiting', 'parked') LIMIT 10000)
+        AND f.state IN ('waiting', 'parked') LIMIT :most)
     ) named CROSS JOIN LATERAL (
         SELECT 1 FROM links l WHERE l.tenant_id = :tenant AND l.installation_id = :installation
         AND l.stream = named.stream AND l.external_id = named.external_id AND l.deleted_at IS NULL LIMIT 1
