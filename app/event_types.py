@@ -125,7 +125,7 @@ def _types() -> list[EventType]:
         EventType("run.asked", "A run waits for an answer before it does something large.", _RUN),
         EventType("conflict.opened", "A person has to decide about a record.", _CONFLICT),
         EventType(
-            "conflict.settled", "A conflict is settled, by a person or at once by the policy (`resolution`: `policy`).",
+            "conflict.settled", "A conflict is settled, by a person or at once by the policy.",
             _CONFLICT,
         ),
         EventType("problem.opened", "Somebody must act.", _PROBLEM),

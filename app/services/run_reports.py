@@ -146,7 +146,9 @@ def counts(tenant_id: uuid.UUID, installation_id: uuid.UUID) -> Counts:
     open_conflicts = select(func.count()).where(
         Conflict.tenant_id == tenant_id, Conflict.installation_id == installation_id, Conflict.state == "open"
     )
-    disputed = _DISPUTED.bindparams(tenant=tenant_id, installation=installation_id, most=_MOST + 1).columns(number=Integer)
+    disputed = _DISPUTED.bindparams(tenant=tenant_id, installation=installation_id, most=_MOST + 1).columns(
+        number=Integer
+    )
     numbers = (changed, failed, open_conflicts, disputed)
     row = db.session.execute(select(*(query.scalar_subquery() for query in numbers))).one()
     found = Counts(*map(int, row))

@@ -45,6 +45,9 @@ _WIDEST = """() => [...document.querySelectorAll('body *')].filter(el => el.getB
 _ASIDE = """() => [...document.querySelectorAll('.pb-scroll')].filter(el => el.scrollWidth > el.clientWidth + 1)
   .map(el => el.getAttribute('aria-label'))"""
 
+# What a template or script shows of itself by mistake.
+_INSIDES = re.compile(r"\{\{|\{%|\[object |\bundefined\b|<[\w.]+ object at")
+
 
 @pytest.fixture
 def company(
@@ -70,6 +73,8 @@ def _look(page: Page, who: str, path: str) -> list[str]:
     shift = page.evaluate(_SHIFT)
     if shift > 0.05:
         wrong.append(f"what is there moves: {shift:.3f}")
+    if inside := _INSIDES.search(page.inner_text("body")):
+        wrong.append(f"shows its insides: {inside.group()}")
     for scheme, rules in _RULES.items():
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
         _rest(page)
