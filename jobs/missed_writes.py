@@ -14,9 +14,9 @@ _logger = log.logger(__name__)
 
 
 def check(task: LeasedTask, slice_: Slice) -> Outcome:
-    """Look at the changes of the last days, and plan those that no write has handled. `ref`: where it goes on."""
+    """Look at the changes of the last days, and plan those that no write has handled. `ref`: the change, or tenant, it goes on after."""
     if task.tenant_id == PLATFORM_TENANT:
-        return _spread(task)
+        return _spread(task, slice_)
     after, missed = task.ref or missed_writes.begin(DAYS), 0
     while True:
         with transaction():
@@ -32,12 +32,14 @@ def check(task: LeasedTask, slice_: Slice) -> Outcome:
             return Again(now(), ref=after)
 
 
-def _spread(task: LeasedTask) -> Outcome:
+def _spread(task: LeasedTask, slice_: Slice) -> Outcome:
     with transaction():
         tasks.fence(task)
-        tenants = retention.list_tenants()
+        tenants = retention.list_tenants(after=task.ref)
     for tenant_id in tenants:
         with bind_tenant(tenant_id), transaction():
             if missed_writes.is_told(tenant_id):
                 tasks.add_task(tenant_id, "sync", "check_writes", "daily")
+        if slice_.over() and tenant_id != tenants[-1]:
+            return Again(now(), ref=tenant_id)
     return Done()
