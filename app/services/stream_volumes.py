@@ -1,7 +1,7 @@
 """What moved in each stream in 30 days: days that are over are counted once, the present one when somebody looks."""
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time, timedelta
 
 from sqlalchemy import RowMapping, delete, text
@@ -12,7 +12,6 @@ from app.ids import first_at
 from app.models.volumes import StreamVolume
 
 DAYS = 30
-COUNTS = ("created", "updated", "deleted", "read", "pages", "written_create", "written_update", "written_delete")
 # A transaction that began within the day may commit after it; none lives longer.
 _SETTLES = timedelta(minutes=5)
 _NONE = date(1970, 1, 1)
@@ -38,6 +37,7 @@ class Moved:
 
 
 NOTHING = Moved()
+COUNTS = tuple(field.name for field in fields(Moved))
 # Runs are found by their ids, which are made of the time.
 _RUNS = """
     SELECT rs.stream, sum(rs.created) AS created, sum(rs.updated + rs.linked) AS updated, sum(rs.deleted) AS deleted,
